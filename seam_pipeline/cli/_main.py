@@ -1,0 +1,45 @@
+"""The command group; each command imports what it needs when it runs."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from .. import __version__
+from ..errors import SeamError
+from ._doctor import doctor
+from ._ingest import ingest
+from ._plan import plan
+from ._report import report
+from ._run import run
+from ._score import score
+from ._ui import ui
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="seam")
+def seam() -> None:
+    """See where a reward model misjudges what its policy would write, and act on it before the GPU hours are spent."""
+
+
+for _command in (run, plan, ingest, score, report, ui, doctor):
+    seam.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; a SeamError is one sentence on stderr and exit status 2."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        seam.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+    except SeamError as error:
+        click.echo(f"seam: {error}", err=True)
+        sys.exit(2)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("seam: stopped; run the same command again to go on.", err=True)
+        sys.exit(130)

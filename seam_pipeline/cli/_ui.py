@@ -1,0 +1,33 @@
+"""`seam ui`: Dagster's web interface on this machine."""
+
+import os
+import socket
+import subprocess
+import sys
+
+import click
+
+from ..errors import SeamError
+from ._options import data_option, experiment_option
+
+
+@click.command()
+@experiment_option()
+@data_option()
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65535))
+def ui(experiment_name: str | None, port: int) -> None:
+    """Open the study in Dagster on 127.0.0.1."""
+    from ..defs._home import dagster_home
+    from ..experiment import load_experiment
+
+    load_experiment(experiment_name)
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise SeamError(f"Port {port} on 127.0.0.1 is in use; stop what runs there or give --port.")
+    home = dagster_home()
+    environment = dict(os.environ, DAGSTER_HOME=str(home))
+    if experiment_name:
+        environment["SEAM_EXPERIMENT"] = experiment_name
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "seam_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    click.echo(f"http://127.0.0.1:{port} (records in {home})")
+    raise click.exceptions.Exit(subprocess.call(command, env=environment))

@@ -1,0 +1,138 @@
+"""Turning the study's nodes into Dagster assets."""
+
+import base64
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from ..errors import SeamError
+from ..experiment import Experiment, fingerprint
+from ..progress import Progress
+from ..store import Store
+from ._node import Axis, Node, Partition
+from ._run import Made, Reporter, make
+from ._study import Study, relation
+
+_listener: list[Reporter] = []
+
+
+def listen(reporter: Reporter | None) -> None:
+    """Send progress of in-process steps to a display; None sends it to Dagster's log."""
+    _listener[:] = [reporter] if reporter else []
+
+
+def partitions_of(experiment: Experiment, axis: Axis) -> dg.PartitionsDefinition | None:
+    """One partition per quality rank; the grid has both dimensions."""
+    pms = dg.StaticPartitionsDefinition([f"pm{r:02d}" for r in range(1, len(experiment.policy.ranks) + 1)])
+    rms = dg.StaticPartitionsDefinition([f"rm{r:02d}" for r in range(1, len(experiment.reward.ranks) + 1)])
+    grid = dg.MultiPartitionsDefinition({"pm": pms, "rm": rms})
+    return {"one": None, "pm": pms, "rm": rms, "grid": grid}[axis]
+
+
+def build_asset(study: Study, node: Node, store: Store) -> dg.AssetsDefinition:
+    """The Dagster asset of a node; its content check and data version come from the store."""
+    prefix = study.experiment.name
+    key = dg.AssetKey([prefix, node.name])
+    all_settings = [study.settings(node, p) for p in study.axis(node.axis)]
+
+    @dg.asset(
+        key=key,
+        group_name=node.group,
+        description=node.description,
+        deps=[_dependency(study, node, dep) for dep in node.deps],
+        partitions_def=partitions_of(study.experiment, node.axis),
+        code_version=f"{node.version}-{fingerprint(*all_settings)}",
+        check_specs=[
+            dg.AssetCheckSpec(name, asset=key, description=text, blocking=True) for name, text in _check_texts(node)
+        ],
+        pool="compute" if node.heavy else None,
+        kinds=set(node.kinds),
+        metadata={"store": str(store.path(node.name).parent), "axis": node.axis},
+    )
+    def step(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        partition = Partition.parse(str(context.partition_key) if context.has_partition_key else None)
+        if partition not in study.wanted(node):
+            raise dg.Failure(f"{node.name} [{partition.key}] is not among the experiment's arms; add it to rl.arms.")
+        try:
+            made = make(study, store, node, partition, _report(context, node, partition))
+        except SeamError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        return dg.MaterializeResult(
+            metadata=dict(_metadata(study, node, store, made)),
+            data_version=dg.DataVersion(made.record.data_version),
+            check_results=[
+                dg.AssetCheckResult(passed=problem is None, check_name=name, metadata={"problem": problem or "none"})
+                for name, problem in made.problems.items()
+            ],
+        )
+
+    return step
+
+
+def _dependency(study: Study, node: Node, dep: str) -> dg.AssetDep:
+    how = relation(study.nodes[dep].axis, node.axis)
+    mapping: dg.PartitionMapping | None = None
+    if how == "rank":
+        ranks = range(1, len(study.experiment.reward.ranks) + 1)
+        mapping = dg.StaticPartitionMapping({f"pm{r:02d}": f"rm{r:02d}" for r in ranks})
+    return dg.AssetDep(dg.AssetKey([study.experiment.name, dep]), partition_mapping=mapping)
+
+
+def _check_texts(node: Node) -> list[tuple[str, str]]:
+    schema = [("schema", "Columns, types and nulls are the documented ones.")] if node.schema else []
+    return schema + [(check.name, check.description) for check in node.checks]
+
+
+def _report(context: dg.AssetExecutionContext, node: Node, partition: Partition) -> Progress:
+    if _listener:
+        reporter, label = _listener[0], node.name if partition.key is None else f"{node.name} [{partition.key}]"
+        return lambda done, total: reporter(label, done, total)
+    started = last = time.monotonic()
+
+    def log(done: int, total: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= 10 and done:
+            last = now
+            context.log.info(f"{done} of {total}, about {(now - started) / done * (total - done):.0f} s left")
+
+    return log
+
+
+def _metadata(study: Study, node: Node, store: Store, made: Made) -> Iterator[tuple[str, Any]]:
+    yield "path", dg.MetadataValue.path(str(store.path(node.name, made.record.partition)))
+    yield "experiment", study.experiment.name
+    yield "recipe", made.record.recipe
+    yield "seconds", made.record.seconds
+    value = made.value
+    if isinstance(value, pa.Table):
+        yield "dagster/row_count", value.num_rows
+        yield "preview", dg.MetadataValue.md(preview(value))
+        nulls = {name: value[name].null_count for name in value.column_names if value[name].null_count}
+        if nulls:
+            yield "nulls", dg.MetadataValue.json(nulls)
+    elif isinstance(value, dict) and value and all(isinstance(v, pa.Table) for v in value.values()):
+        yield "dagster/row_count", sum(v.num_rows for v in value.values())
+        for name, table in value.items():
+            yield f"preview_{name}", dg.MetadataValue.md(preview(table))
+    image = node.figure(value) if node.figure else None
+    if image:
+        encoded = base64.b64encode(image).decode()
+        yield "figure", dg.MetadataValue.md(f"![{node.name}](data:image/png;base64,{encoded})")
+
+
+def preview(table: pa.Table, rows: int = 5, width: int = 60) -> str:
+    """The first rows as a Markdown table, long cells cut."""
+
+    def cell(value: Any) -> str:
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        text = " ".join(text.split()).replace("|", "\\|")
+        return text if len(text) <= width else text[: width - 1] + "…"
+
+    names = table.column_names
+    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
+    lines += ["| " + " | ".join(cell(v) for v in row.values()) + " |" for row in table.slice(0, rows).to_pylist()]
+    return "\n".join(lines)

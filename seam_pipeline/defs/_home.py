@@ -1,0 +1,44 @@
+"""Where the store and Dagster's instance live."""
+
+import os
+from pathlib import Path
+
+from ..errors import SeamError
+from ..experiment import Experiment
+from ..store import Store
+
+DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+
+
+def home() -> Path:
+    """`SEAM_HOME`, else the nearest folder upwards that holds a dagster.yaml, else the current folder."""
+    given = os.environ.get("SEAM_HOME")
+    if given:
+        return Path(given).absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dagster.yaml").is_file():
+            return folder
+    return here
+
+
+def dagster_home() -> Path:
+    """`DAGSTER_HOME`, else `home()`; a dagster.yaml is written where there is none."""
+    folder = Path(os.environ.get("DAGSTER_HOME") or home()).absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "dagster.yaml").is_file():
+            (folder / "dagster.yaml").write_text(DAGSTER_YAML)
+    except OSError as error:
+        raise SeamError(f"{folder} cannot hold Dagster's records ({error.strerror}); set SEAM_HOME to another folder.") from error
+    os.environ["DAGSTER_HOME"] = str(folder)
+    return folder
+
+
+def open_store(experiment: Experiment) -> Store:
+    """The experiment's store: below `SEAM_STORE` (path or fsspec URL), else below `data/artifacts` of the home."""
+    local = home() / "data" / "artifacts"
+    root = os.environ.get("SEAM_STORE")
+    if root and "://" in root:
+        return Store(f"{root.rstrip('/')}/{experiment.name}", mirror=local / "mirror" / experiment.name)
+    return Store(str((Path(root) if root else local) / experiment.name))

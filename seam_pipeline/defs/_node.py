@@ -1,0 +1,118 @@
+"""A node of the study's graph: one asset, before it becomes Dagster's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+
+from ..experiment import Cell, Experiment, TestbedData
+from ..progress import Progress
+
+if TYPE_CHECKING:
+    from ..testbed import World
+
+Axis = Literal["one", "pm", "rm", "grid"]
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Where on the grid an artifact stands; None off an axis."""
+
+    pm: int | None = None
+    rm: int | None = None
+
+    @property
+    def key(self) -> str | None:
+        """Dagster's key: `pm01`, `rm02`, `pm01|rm02`, or None."""
+        names = [f"{axis}{rank:02d}" for axis, rank in (("pm", self.pm), ("rm", self.rm)) if rank is not None]
+        return "|".join(names) or None
+
+    @property
+    def cell(self) -> Cell:
+        """(policy rank, reward rank) of a partition on the grid."""
+        assert self.pm is not None
+        assert self.rm is not None
+        return self.pm, self.rm
+
+    @staticmethod
+    def parse(key: str | None) -> "Partition":
+        """Inverse of `key`."""
+        ranks = {part[:2]: int(part[2:]) for part in key.split("|")} if key else {}
+        return Partition(pm=ranks.get("pm"), rm=ranks.get("rm"))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a node's function is given besides its inputs."""
+
+    experiment: Experiment
+    partition: Partition
+    out: Path
+    """Staged folder; what a killed run of the same recipe left is still there."""
+    cache: Path
+    """Row caches (LLM replies, embeddings), shared by the artifacts of one store."""
+    report: Progress
+    device: str
+
+    @property
+    def world(self) -> "World":
+        """The testbed's world; only on the testbed."""
+        assert isinstance(self.experiment.data, TestbedData)
+        return world_of(self.experiment.data)
+
+
+@lru_cache(maxsize=2)
+def world_of(settings: TestbedData) -> "World":
+    """Build a world once per process."""
+    from ..testbed import World
+
+    return World(settings)
+
+
+Inputs = dict[str, Any]
+"""Per dependency its value, or, over a fan-in, a dict from Partition to value."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """A blocking check of a node's value: returns what is wrong, or None."""
+
+    name: str
+    description: str
+    problem: Callable[[Any, Inputs], str | None]
+
+
+def nothing(_experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
+    """No setting decides this node's content."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """One asset: its dependencies, its function and what decides its content."""
+
+    name: str
+    group: str
+    description: str
+    compute: Callable[[Step, Inputs], Any]
+    axis: Axis = "one"
+    deps: tuple[str, ...] = ()
+    settings: Callable[[Experiment, Partition], tuple[Any, ...]] = nothing
+    version: str = "1"
+    """Raised by hand when the code's result changes."""
+    schema: pa.Schema | None = None
+    main: str | None = None
+    """Where the value is a dict of tables: the one that the schema and the checks are about."""
+    checks: tuple[Check, ...] = ()
+    cells: tuple[Cell, ...] | None = None
+    """Cells that the study wants; None is the whole axis."""
+    external: Callable[[Experiment], str] | None = None
+    """State outside the store that the node reads, e.g. the dumps' sizes and times."""
+    figure: Callable[[Any], bytes | None] | None = None
+    """PNG of a learning curve or a figure, for the UI."""
+    heavy: bool = False
+    """Trains or scores a model: runs in the compute pool."""
+    kinds: frozenset[str] = field(default_factory=frozenset)

@@ -1,0 +1,99 @@
+"""Making one artifact: load its inputs, compute, check, write."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ..experiment import Experiment
+from ..progress import Progress
+from ..store import Record, Store, write_payload
+from ._node import Inputs, Node, Partition, Step
+from ._stale import input_versions
+from ._study import Study
+
+
+@dataclass(frozen=True)
+class Made:
+    """An artifact that has been written."""
+
+    record: Record
+    value: Any
+    problems: dict[str, str | None]
+    """Per check what is wrong, or None."""
+
+
+def make(study: Study, store: Store, node: Node, partition: Partition, report: Progress) -> Made:
+    """Compute one artifact and put it in the store. Raises SeamError for a missing or refused input."""
+    inputs = load_inputs(study, store, node, partition)
+    versions = input_versions(study, store, node, partition)
+    assert versions is not None
+    recipe = study.recipe(node, partition, versions)
+    out = store.stage(node.name, partition.key, recipe)
+    device = prepare_compute(study.experiment) if node.heavy else "cpu"
+    started = time.monotonic()
+    value = node.compute(Step(study.experiment, partition, out, store.root / "cache", report, device), inputs)
+    kind = write_payload(out, value)
+    problems = _problems(node, value[node.main] if node.main else value, inputs)
+    record = Record(
+        asset=node.name,
+        partition=partition.key,
+        experiment=study.experiment.name,
+        kind=kind,
+        data_version=store.hash_staged(node.name, partition.key),
+        recipe=recipe,
+        inputs=versions,
+        failed_checks=tuple(name for name, problem in problems.items() if problem),
+        seconds=round(time.monotonic() - started, 3),
+    )
+    store.commit(record)
+    return Made(record, value, problems)
+
+
+def load_inputs(study: Study, store: Store, node: Node, partition: Partition) -> Inputs:
+    """Values of a node's dependencies; a dict by Partition where it fans in."""
+    inputs: Inputs = {}
+    for dep in node.deps:
+        upstream = study.upstream(node, partition, dep)
+        if study.is_fan_in(node, dep):
+            inputs[dep] = {u: store.load(dep, u.key) for u in upstream}
+        else:
+            inputs[dep] = store.load(dep, upstream[0].key)
+    return inputs
+
+
+def prepare_compute(experiment: Experiment) -> str:
+    """Set torch's threads and name the device. Raises SeamError for a device that is not there."""
+    import os
+
+    import torch
+
+    from ..errors import SeamError
+
+    torch.set_num_threads(experiment.compute.threads or os.cpu_count() or 1)
+    wanted = experiment.compute.device
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise SeamError(f"compute.device: {wanted} was asked for but torch sees no CUDA device; use auto or cpu.")
+    return wanted
+
+
+def _problems(node: Node, value: Any, inputs: Inputs) -> dict[str, str | None]:
+    problems: dict[str, str | None] = {}
+    if node.schema is not None:
+        problems["schema"] = _schema_problem(node.schema, value)
+    return problems | {check.name: check.problem(value, inputs) for check in node.checks}
+
+
+def _schema_problem(schema: pa.Schema, table: pa.Table) -> str | None:
+    if table.schema.names != schema.names or table.schema.types != schema.types:
+        return f"columns {table.schema.names} with types {[str(t) for t in table.schema.types]} are not the documented ones"
+    nulls = [f.name for f in schema if not f.nullable and table[f.name].null_count]
+    return f"null in {', '.join(nulls)}" if nulls else None
+
+
+Reporter = Callable[[str, int, int], None]
+"""Called with (label, steps done, steps in total) while an artifact is made."""

@@ -1,0 +1,131 @@
+"""RLHF quality over policy and reward-model quality: the paper's Fig. 2 and its saturation claim."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from seam_pipeline.report.charts import Points, scatter
+from seam_pipeline.report.figures import Figure, Panel
+from seam_pipeline.report.heat import heat_map
+
+from ._finding import Finding, Row, Table
+from ._format import number
+from ._saturation import Saturation, saturation
+from ._statistics import Interval, mean_interval, spearman_rows
+from ._tables import Cell, by_id, count_nulls, judge_caveats, rating_label, ratings, small_sample
+from .reward_ladder import accuracy_of
+
+
+def quality_surface(
+    answers: Mapping[Cell, pa.Table], policy_quality: Mapping[int, pa.Table], reward_quality: Mapping[int, pa.Table]
+) -> Finding:
+    """Mean rating after RL on the full set, per (policy rank, reward-model rank), against Q_PM and Q_RM.
+
+    `answers` and `policy_quality` are ANSWERS tables, `reward_quality` REWARD_QUALITY tables; cells that were not run
+    are simply absent and stay blank. Several seeds of a cell are averaged per instruction first.
+    """
+    scored = {cell: by_id([ratings(answers[cell])]) for cell in sorted(answers)}
+    quality = {cell: mean_interval(list(values.values())) for cell, values in scored.items()}
+    q_pm = {rank: mean_interval(list(by_id([ratings(t)]).values())) for rank, t in sorted(policy_quality.items())}
+    q_rm = {rank: accuracy_of(t) for rank, t in sorted(reward_quality.items())}
+    pm_line = {cell: q_pm[cell[0]].value for cell in scored if cell[0] in q_pm}
+    rm_line = {cell: q_rm[cell[1]].value for cell in scored if cell[1] in q_rm}
+    against_pm, against_rm = saturation(scored, pm_line), saturation(scored, rm_line)
+    label = rating_label(answers.values())
+    n = min((q.n for q in quality.values()), default=0)
+    answer = _answer(quality, q_pm, pm_line, rm_line, against_pm, against_rm)
+    return Finding(
+        key="quality_surface",
+        title="Figure 2: quality over the grid",
+        question="Do better policies and reward models give better RLHF models, and does that saturate?",
+        answer=answer,
+        figure=Figure(
+            (
+                heat_map("surface", {c: q.value for c, q in quality.items()}, rows=sorted(q_pm), columns=sorted(q_rm),
+                         title="RLHF quality", small={c: q.range_text() for c, q in quality.items()}),
+                _panel("surface-pm", quality, pm_line, "Against policy quality", f"Q_PM: {label}", 0),
+                _panel("surface-rm", quality, rm_line, "Against reward-model quality", "Q_RM: accuracy on test pairs", 2),
+            ),
+            f"Heat map of RLHF quality over the grid, and scatter plots against both qualities. {answer}",
+            "Mean rating per cell, with its 95% interval; cells that were not run stay blank.",
+        ),
+        columns=("pair", "Q_PM", "Q_RM", "RLHF quality", "95% CI", "gain over its policy", "n", "seeds"),
+        rows=tuple(_row(c, quality[c], q_pm.get(c[0]), q_rm.get(c[1]), answers[c]) for c in quality),
+        n=n,
+        interval="Per cell in the table and the figure, bootstrap over questions.",
+        paper="Quality rises with both and then flattens (Fig. 2, ten by ten pairs, read off the figure).",
+        caveats=(
+            *judge_caveats(answers.values()),
+            "Intervals are over test questions; differences between training seeds come on top.",
+            *small_sample(n, "question"),
+        ),
+        nulls=count_nulls([*answers.values(), *policy_quality.values()], "rating", "answer without a rating"),
+        unit="test question per cell",
+        more=(Table("Saturation: slope of RLHF quality below and above the best-fitting bend",
+                    ("against", "bend at", "slope below", "slope above", "change", "95% CI", "verdict"),
+                    (against_pm.row("Q_PM"), against_rm.row("Q_RM"))),),
+        headline=_headline(quality),
+        numbers={f"pm{c[0]:02d}_rm{c[1]:02d}": q.value for c, q in quality.items()},
+    )  # fmt: skip
+
+
+def _row(cell: Cell, quality: Interval, pm: Interval | None, rm: Interval | None, table: pa.Table) -> Row:
+    gain = None if quality.value is None or pm is None or pm.value is None else quality.value - pm.value
+    return (
+        f"PM {cell[0]} / RM {cell[1]}",
+        pm.value if pm else None,
+        number(rm.value, 1, percent=True) if rm else None,
+        quality.value,
+        quality.range_text(),
+        number(gain, signed=True),
+        quality.n,
+        len(table.column("seed").unique()),
+    )
+
+
+def _panel(
+    name: str, quality: Mapping[Cell, Interval], line: Mapping[Cell, float | None], title: str, x_label: str, style: int
+) -> Panel:
+    cells = [c for c in quality if line.get(c) is not None and quality[c].value is not None]
+    bars = [(q.low, q.high) if q.low is not None else (q.value, q.value) for q in (quality[c] for c in cells)]
+    points = Points("cells", [line[c] for c in cells], [quality[c].value for c in cells], style, bars)  # type: ignore[misc, arg-type]
+    return scatter(name, [points], x_label=x_label, y_label="RLHF quality", title=title)
+
+
+def _headline(quality: Mapping[Cell, Interval]) -> tuple[str, str] | None:
+    best = max((c for c in quality if quality[c].value is not None), key=lambda c: quality[c].value or 0, default=None)
+    return None if best is None else (number(quality[best].value), f"best RLHF quality (PM {best[0]} / RM {best[1]})")
+
+
+def _correlation(quality: Mapping[Cell, Interval], line: Mapping[Cell, float | None]) -> float | None:
+    pairs = [(line[c], quality[c].value) for c in quality if line.get(c) is not None and quality[c].value is not None]
+    if len(pairs) < 3:
+        return None
+    x, y = np.array(pairs, dtype=np.float64).T
+    value = float(spearman_rows(x[None], y[None])[0])
+    return None if np.isnan(value) else value
+
+
+def _answer(
+    quality: Mapping[Cell, Interval],
+    q_pm: Mapping[int, Interval],
+    pm_line: Mapping[Cell, float | None],
+    rm_line: Mapping[Cell, float | None],
+    against_pm: Saturation,
+    against_rm: Saturation,
+) -> str:
+    if not quality:
+        return "No cell of the grid was run."
+    better = worse = 0
+    for (pm, _), q in quality.items():
+        before = q_pm.get(pm)
+        if before is not None and before.value is not None:
+            better += q.low is not None and q.low > before.value
+            worse += q.high is not None and q.high < before.value
+    pm, rm = (number(_correlation(quality, line), signed=True) for line in (pm_line, rm_line))
+    return (
+        f"Over {len(quality)} cells RLHF quality goes with policy quality (rank correlation {pm}) and with reward-model "
+        f"accuracy ({rm}); {better} cells lie above their policy's own quality at 95%, {worse} below; "
+        f"saturation in Q_PM: {against_pm.verdict}, in Q_RM: {against_rm.verdict}."
+    )

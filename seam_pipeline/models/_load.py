@@ -1,0 +1,134 @@
+"""Opening tokenizers, models and adapters; every failure becomes one sentence."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub.errors import HFValidationError
+from peft import PeftConfig
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from ..errors import SeamError
+from ._compat import quiet, tokenizer_class
+from ._files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Base, local, read_json
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def as_device(device: str | torch.device) -> torch.device:
+    """A torch device; `auto` is the first GPU or else the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
+
+
+def as_dtype(dtype: str | torch.dtype | None) -> torch.dtype | str:
+    """A torch dtype; None is the checkpoint's own."""
+    if dtype is None:
+        return "auto"
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    if dtype not in DTYPES:
+        raise SeamError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}.")
+    return DTYPES[dtype]
+
+
+@contextmanager
+def explained(what: str, path: str | Path) -> Iterator[None]:
+    """Turn the libraries' loading errors into one sentence."""
+    try:
+        with quiet():
+            yield
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, HFValidationError) as error:
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if isinstance(error, SafetensorError):
+            mend = "the weights are truncated or damaged: copy them again"
+        elif Path(path).is_dir():
+            mend = "check that the folder is complete"
+        else:
+            mend = "it is no folder here, and the hub did not deliver it: check the name and the network"
+        raise SeamError(f"Cannot load the {what} {path} ({first.rstrip('.')}); {mend}.") from error
+
+
+def load_tokenizer(path: str | Path, revision: str | None = None) -> Any:
+    """The tokenizer of a folder or hub id, padding on the right; a missing pad token becomes the end token.
+
+    Raises SeamError when there is none, or when it has no end-of-text token.
+    """
+    folder = local(path)
+    declared = None
+    if folder is not None and (folder / "tokenizer_config.json").is_file():
+        declared = read_json(folder / "tokenizer_config.json").get("tokenizer_class")
+    with explained("tokenizer", path):
+        tokenizer = tokenizer_class(declared).from_pretrained(str(folder or path), revision=revision)
+    if tokenizer.eos_token_id is None:
+        raise SeamError(f"The tokenizer of {path} has no end-of-text token; set eos_token in tokenizer_config.json.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def load_causal(base: Base, device: torch.device, dtype: str | torch.dtype | None) -> Any:
+    """A frozen causal language model in evaluation mode. Raises SeamError when weights are missing."""
+    with explained("model", base.path):
+        model, info = AutoModelForCausalLM.from_pretrained(
+            base.path, revision=base.revision, dtype=as_dtype(dtype or base.dtype), output_loading_info=True
+        )
+    refuse_missing(base.path, info, allowed=())
+    return frozen(model, device)
+
+
+def load_classifier(base: Base, device: torch.device, dtype: str | torch.dtype | None, *, headless: bool) -> Any:
+    """A frozen sequence classifier with one label; `headless` bases have no `score` weights yet.
+
+    Raises SeamError for several labels or missing weights.
+    """
+    if not headless:
+        _refuse_several_labels(base)
+    with explained("reward model", base.path):
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            base.path,
+            revision=base.revision,
+            dtype=as_dtype(dtype or base.dtype),
+            num_labels=1,
+            output_loading_info=True,
+        )
+    refuse_missing(base.path, info, allowed=("score.weight",) if headless else ())
+    return frozen(model, device)
+
+
+def _refuse_several_labels(base: Base) -> None:
+    with explained("reward model", base.path):
+        config = AutoConfig.from_pretrained(base.path, revision=base.revision)
+    names = getattr(config, "architectures", None) or []
+    if names and not any("SequenceClassification" in name or "RewardModel" in name for name in names):
+        raise SeamError(f"{base.path} is a {names[0]} without a reward head; give a sequence classifier with one label.")
+    if config.num_labels != 1:
+        raise SeamError(f"{base.path} has {config.num_labels} labels; a reward model has exactly one.")
+
+
+def refuse_missing(path: str, info: dict[str, Any], allowed: tuple[str, ...]) -> None:
+    """Raise SeamError when weights would have been left random."""
+    missing = sorted(str(key) for key in info.get("missing_keys", ()) if str(key) not in allowed)
+    if missing:
+        raise SeamError(f"{path} lacks {len(missing)} weights, {missing[0]} first; the checkpoint is incomplete.")
+
+
+def frozen(model: Any, device: torch.device) -> Any:
+    """The model on its device, in evaluation mode, with no trainable weights."""
+    return model.to(device).eval().requires_grad_(False)
+
+
+def read_adapter(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    """Configuration and weights of a plain PEFT adapter folder. Raises SeamError when incomplete."""
+    if not (folder / ADAPTER_CONFIG).is_file():
+        raise SeamError(f"{folder} is no PEFT adapter: {ADAPTER_CONFIG} is missing.")
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise SeamError(f"{folder} has no {ADAPTER_WEIGHTS}; save the adapter with safetensors (no pickles are read).")
+    with explained("adapter", folder):
+        return PeftConfig.from_pretrained(str(folder)), load_file(folder / ADAPTER_WEIGHTS)

@@ -1,0 +1,50 @@
+"""Plain PEFT adapter folders of other projects."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel
+
+from ..errors import SeamError
+from ._compat import quiet
+from ._files import ADAPTER_CONFIG, STACK, Base, local, read_base, read_stack
+from ._load import explained, frozen, load_causal, load_classifier, load_tokenizer, read_adapter
+
+
+def is_adapter(path: str | Path) -> bool:
+    """Whether this is a PEFT adapter folder on its own."""
+    folder = local(path)
+    return folder is not None and (folder / ADAPTER_CONFIG).is_file() and not (folder / STACK).is_file()
+
+
+def open_adapter(
+    folder: Path, device: torch.device, dtype: str | torch.dtype | None, *, classifier: bool
+) -> tuple[Any, Any]:
+    """(model, tokenizer) of an adapter on the base that it names; merged in memory when float32.
+
+    Raises SeamError when the base is unknown, doesn't fit, or a reward adapter brings no head.
+    """
+    config, state = read_adapter(folder)
+    base = _base(folder, config)
+    if classifier and not any(".score." in key or ".classifier." in key for key in state):
+        raise SeamError(f"Adapter {folder} brings no reward head (modules_to_save: score); save it with its head.")
+    model = load_classifier(base, device, dtype, headless=True) if classifier else load_causal(base, device, dtype)
+    with explained("adapter", folder), quiet():
+        wrapped: Any = PeftModel.from_pretrained(model, str(folder), config=config)
+    if isinstance(config, LoraConfig) and next(model.parameters()).dtype == torch.float32:
+        wrapped = wrapped.merge_and_unload()
+    own = (folder / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(folder) if own else load_tokenizer(base.path, base.revision)
+    return frozen(wrapped, device), tokenizer
+
+
+def _base(folder: Path, config: Any) -> Base:
+    named = config.base_model_name_or_path
+    if named:
+        beside = folder / named
+        return read_base(beside if beside.is_dir() else named)
+    home = folder.parent.parent
+    if (home / STACK).is_file():
+        return read_stack(home).base
+    raise SeamError(f"Adapter {folder} names no base model; set base_model_name_or_path in {ADAPTER_CONFIG}.")

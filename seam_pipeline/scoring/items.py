@@ -1,0 +1,48 @@
+"""What the scorers read: an instruction with the responses that are scored under it."""
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..errors import SeamError
+
+GOLDEN_INDEX = -1
+"""The golden response's `candidate_index` in REWARDS (in CANDIDATES, -1 marks a short set)."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One instruction and its responses; `indices` are their `candidate_index`, in the same order."""
+
+    id: str
+    instruction: str
+    responses: tuple[str, ...]
+    indices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.responses) != len(self.indices):
+            raise ValueError(f"item {self.id}: {len(self.responses)} responses but {len(self.indices)} indices")
+
+
+def items_of(rl: pa.Table, candidates: pa.Table, *, golden: bool = False) -> list[Item]:
+    """One item per RL row, in the rows' order, with its candidates by ascending index.
+
+    `golden` puts the golden response first, with index -1, for the reward model. Short-set rows (no candidate)
+    are left out; an instruction without candidates stays, with no response or only the golden one.
+    Raises SeamError when a candidate belongs to no row.
+    """
+    found: dict[str, list[tuple[int, str]]] = {id_: [] for id_ in rl["id"].to_pylist()}
+    present = candidates.filter(pc.is_valid(candidates["candidate"]))
+    columns = (present["id"].to_pylist(), present["candidate_index"].to_pylist(), present["candidate"].to_pylist())
+    for id_, index, text in zip(*columns, strict=True):
+        if id_ not in found:
+            raise SeamError(f"Candidates: id {id_!r} is not among the instructions; remove it or add its instruction.")
+        found[id_].append((index, text))
+    rows = zip(rl["id"].to_pylist(), rl["instruction"].to_pylist(), rl["golden_response"].to_pylist(), strict=True)
+    return [_item(id_, instruction, [(GOLDEN_INDEX, best)] if golden else [], found[id_]) for id_, instruction, best in rows]
+
+
+def _item(id_: str, instruction: str, golden: list[tuple[int, str]], found: list[tuple[int, str]]) -> Item:
+    ordered = golden + sorted(found)
+    return Item(id_, instruction, tuple(text for _, text in ordered), tuple(index for index, _ in ordered))

@@ -1,0 +1,37 @@
+"""Each method family's score per RL row; low = filtered first."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from ..errors import SeamError
+from ..experiment import Form
+from ._lowest import unit_hash
+
+Scores = tuple[list[float | None], dict[str, str]]
+"""Scores in the order of the ids, and why a score is null."""
+
+
+def by_seam(ids: Sequence[str], seam_scores: pa.Table, form: Form) -> Scores:
+    """SEAM itself (paper, section 6.1): very negative = the policy and the reward model are not seamless there."""
+    return _column(ids, seam_scores, f"seam_{form}", "SEAM scores")
+
+
+def by_chance(ids: Sequence[str], seed: int) -> Scores:
+    """A hash of seed and id (the paper's random baseline): rows added later never change the others' order."""
+    return [unit_hash(id_, f"random {seed}") for id_ in ids], {}
+
+
+def by_perplexity(ids: Sequence[str], perplexities: pa.Table) -> Scores:
+    """Minus the base model's perplexity of the instruction (paper, section 6.1: high perplexity is dropped)."""
+    values, reasons = _column(ids, perplexities, "perplexity", "Perplexities")
+    return [None if value is None else -value for value in values], reasons
+
+
+def _column(ids: Sequence[str], table: pa.Table, column: str, what: str) -> Scores:
+    rows = dict(zip(table["id"].to_pylist(), table[column].to_pylist(), strict=True))
+    missing = next((id_ for id_ in ids if id_ not in rows), None)
+    if missing is not None:
+        raise SeamError(f"{what} have no row for id {missing!r}; score the same RL rows that are selected from.")
+    reasons = {id_: why for id_, why in zip(table["id"].to_pylist(), table["reason"].to_pylist(), strict=True) if why}
+    return [rows[id_] for id_ in ids], reasons

@@ -1,0 +1,1 @@
+"""Training the base model, the policies, the reward models, and RL."""

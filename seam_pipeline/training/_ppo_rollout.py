@@ -1,0 +1,189 @@
+"""Sampling responses with a key-value cache, keeping what the update needs: log-probabilities and values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ..models.generate import pick
+from ._ppo_lean import Lean
+from ._ppo_math import entropy
+from ._ppo_views import View, Views
+
+
+@dataclass
+class Rollout:
+    """A batch of B responses of at most T tokens, in the order of the prompts.
+
+    `sequences` [B, L] is prompt and response without a gap, padded on the right. `tokens`, `logp`, `values` and
+    `entropy` are [B, T]; `mask` [B, T] is True on the response's tokens, its end token included: a matter of position,
+    never of the token's id. `logp` (nats, at the rollout's temperature), `values` and `entropy` are float32 and those of
+    the policy that sampled. `ended` [B]: the last token is an end token.
+    """
+
+    sequences: Tensor
+    prompt_lengths: Tensor
+    tokens: Tensor
+    mask: Tensor
+    logp: Tensor
+    values: Tensor
+    entropy: Tensor
+    ended: Tensor
+
+    @property
+    def lengths(self) -> Tensor:
+        """Response tokens [B]."""
+        return self.mask.sum(1)
+
+    def select(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(ids [n, W], row and place of the hidden state before each response token, both [N]) of some rows.
+
+        W is trimmed to these rows, less the last token, which predicts nothing. N runs over `mask[rows]` row by row.
+        """
+        mask, start = self.mask[rows], self.prompt_lengths[rows]
+        width = int((start + mask.sum(1)).max()) - 1
+        row, token = mask.nonzero(as_tuple=True)
+        return self.sequences[rows, :width], row, start[row] - 1 + token
+
+
+class Decoder(Protocol):
+    """Advances a batch token by token; hidden states are the trunk's last ones."""
+
+    def start(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
+        """Read the prompts; hidden states [B, H] of their last tokens."""
+
+    def step(self, tokens: Tensor, keep: Tensor | None) -> Tensor:
+        """Append tokens [B]; with `keep` [b], go on with these rows only. Hidden states [b, H]."""
+
+
+def sample(
+    views: Views,
+    view: View,
+    head: torch.nn.Module,
+    prompts: Sequence[Sequence[int]],
+    limits: Tensor,
+    noise: Tensor,
+    *,
+    temperature: float,
+    stops: Sequence[int],
+    pad: int,
+) -> Rollout:
+    """Continue each prompt until a token of `stops` or `limits` [B] tokens, inside `views.entered(view)`.
+
+    `noise` [B, >= limits.max()], uniform in [0, 1), picks the tokens by the inverse cumulative distribution of
+    softmax(logits / temperature): a row's response depends on its own noise and prompt alone.
+    """
+    device, longest = views.stack.device, int(limits.max())
+    outcome = _empty(prompts, longest, pad, device)
+    decoder: Decoder = _LeanDecoder(view.lean, device) if view.lean else _Decoder(views, pad)
+    stop, limits, noise = torch.tensor(list(stops), device=device), limits.to(device), noise.to(device)
+    rows = torch.arange(len(prompts), device=device)
+    with torch.inference_mode():
+        hidden = decoder.start(prompts, longest)
+        for step in range(longest):
+            logits = views.stack.lm_logits(hidden).float() / temperature
+            tokens = pick(logits, noise[rows, step])
+            _record(outcome, rows, step, tokens, logits, head(hidden.float()).squeeze(-1))
+            stopped = torch.isin(tokens, stop)
+            outcome.ended[rows] = stopped
+            keep = (~stopped & (limits[rows] > step + 1)).nonzero().flatten()
+            if not len(keep):
+                break
+            hidden = decoder.step(tokens, keep if len(keep) < len(rows) else None)
+            rows = rows[keep]
+    return _trimmed(outcome)
+
+
+def _empty(prompts: Sequence[Sequence[int]], longest: int, pad: int, device: torch.device) -> Rollout:
+    size, width = len(prompts), max(map(len, prompts)) + longest
+    sequences = torch.tensor([[*row, *[pad] * (width - len(row))] for row in prompts], device=device)
+    lengths = torch.tensor([len(row) for row in prompts], device=device)
+    numbers = torch.zeros(3, size, longest, device=device)
+    tokens = torch.full((size, longest), pad, device=device)
+    mask = torch.zeros(size, longest, dtype=torch.bool, device=device)
+    return Rollout(sequences, lengths, tokens, mask, *numbers.unbind(0), mask.new_zeros(size))
+
+
+def _record(outcome: Rollout, rows: Tensor, step: int, tokens: Tensor, logits: Tensor, values: Tensor) -> None:
+    outcome.tokens[rows, step] = tokens
+    outcome.sequences[rows, outcome.prompt_lengths[rows] + step] = tokens
+    outcome.mask[rows, step] = True
+    outcome.logp[rows, step] = torch.log_softmax(logits, -1).gather(-1, tokens[:, None]).squeeze(-1)
+    outcome.values[rows, step] = values
+    outcome.entropy[rows, step] = entropy(logits)
+
+
+def _trimmed(outcome: Rollout) -> Rollout:
+    width = int(outcome.lengths.max())
+    total = int((outcome.prompt_lengths + outcome.lengths).max())
+    return Rollout(
+        outcome.sequences[:, :total],
+        outcome.prompt_lengths,
+        outcome.tokens[:, :width],
+        outcome.mask[:, :width],
+        outcome.logp[:, :width],
+        outcome.values[:, :width],
+        outcome.entropy[:, :width],
+        outcome.ended,
+    )
+
+
+class _LeanDecoder:
+    """Prompts padded on the right: a token's slot in the cache is its position."""
+
+    def __init__(self, lean: Lean, device: torch.device) -> None:
+        self.lean, self.device = lean, device
+
+    def start(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
+        width = max(map(len, prompts))
+        self.lengths = [len(row) for row in prompts]
+        self.places = torch.tensor(self.lengths, device=self.device)
+        ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in prompts], device=self.device)
+        self.cache = self.lean.cache(len(prompts), width + room)
+        hidden = self.lean.hidden(ids, self.cache)
+        return hidden[torch.arange(len(prompts), device=self.device), self.places - 1]
+
+    def step(self, tokens: Tensor, keep: Tensor | None) -> Tensor:
+        if keep is not None:
+            tokens, self.places = tokens[keep], self.places[keep]
+            self.lengths = [self.lengths[row] for row in keep.tolist()]
+            self.cache.keep(keep)
+        hidden = self.lean.step(tokens, self.places, max(self.lengths) + 1, self.cache)
+        self.places, self.lengths = self.places + 1, [length + 1 for length in self.lengths]
+        return hidden
+
+
+class _Decoder:
+    """Any causal model of the library: prompts padded on the left, its own cache."""
+
+    def __init__(self, views: Views, pad: int) -> None:
+        self.trunk, self.placed = views.trunk, views.placed
+        self.pad, self.device = pad, views.stack.device
+        self.cache: Any = None
+
+    def start(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
+        padding = [max(map(len, prompts)) - len(row) for row in prompts]
+        ids = [[*[self.pad] * n, *row] for n, row in zip(padding, prompts, strict=True)]
+        mask = [[0] * n + [1] * len(row) for n, row in zip(padding, prompts, strict=True)]
+        self.mask = torch.tensor(mask, device=self.device)
+        self.places = (self.mask.cumsum(1) - 1).clamp_min(0)
+        return self._forward(torch.tensor(ids, device=self.device))
+
+    def step(self, tokens: Tensor, keep: Tensor | None) -> Tensor:
+        places = self.places[:, -1:] + 1
+        if keep is not None:
+            tokens, places, self.mask = tokens[keep], places[keep], self.mask[keep]
+            self.cache.batch_select_indices(keep)
+        self.places, self.mask = places, torch.cat((self.mask, torch.ones_like(places)), 1)
+        return self._forward(tokens[:, None])
+
+    def _forward(self, ids: Tensor) -> Tensor:
+        places = {"position_ids": self.places} if self.placed else {}
+        output = self.trunk(
+            input_ids=ids, attention_mask=self.mask, past_key_values=self.cache, use_cache=True, **places
+        )
+        self.cache = output.past_key_values
+        hidden: Tensor = output.last_hidden_state[:, -1]
+        return hidden

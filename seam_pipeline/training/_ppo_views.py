@@ -1,0 +1,99 @@
+"""One frozen base seen as several models: policy, reference and reward model differ in their active adapters only."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from peft.tuners.lora import Linear as LoraLinear
+from peft.tuners.lora import LoraLayer
+from torch import Tensor
+
+from ..models._compat import accepts, trunk_of
+from ..models.stack import AdapterStack
+from ._ppo_lean import LARGEST, Lean, is_lean
+
+
+@dataclass(frozen=True)
+class View:
+    """Adapters in their order: the first ones folded into the weights (`weights`, if any), the rest active."""
+
+    active: tuple[str, ...]
+    weights: tuple[Tensor, ...] | None = None
+    lean: Lean | None = None
+
+
+class Views:
+    """Makes and enters views of an adapter stack.
+
+    Folding, W + sum of scale * B A as another tensor in the layer's place, is exact to undo and saves the adapters' small
+    products; only for float32 weights of moderate size, elsewhere it would round or double the memory.
+    """
+
+    def __init__(self, stack: AdapterStack) -> None:
+        self.stack = stack
+        self._layers = [module for module in stack.model.modules() if isinstance(module, LoraLayer)]
+        self._base = tuple(_weight(layer).data for layer in self._layers)
+        self.foldable = _foldable(stack.model, self._layers)
+        self.lean = self.foldable and is_lean(stack.model)
+        self.trunk = trunk_of(stack.model)
+        self.placed = accepts(self.trunk, "position_ids")
+
+    def view(self, folded: Sequence[str], active: Sequence[str] = ()) -> View:
+        """The model with these adapters; without active ones it is for use without gradients.
+
+        A view with folded adapters keeps their weights as they are now: make it again when they have changed.
+        """
+        if not self.foldable:
+            return View((*folded, *active))
+        with torch.no_grad():
+            weights = tuple(self._folded(layer, base, folded) for layer, base in zip(self._layers, self._base, strict=True))
+        view = View(tuple(active), weights)
+        if active or not self.lean:
+            return view
+        with self.entered(view):
+            return View((), weights, Lean(self.stack.model))
+
+    @contextmanager
+    def entered(self, view: View) -> Iterator[None]:
+        """The stack's model is that view inside the block (backward passes included)."""
+        try:
+            with self.stack.using(*view.active):
+                self._put(view.weights or self._base)
+                yield
+        finally:
+            self._put(self._base)
+
+    def hidden(self, view: View, ids: Tensor) -> Tensor:
+        """Last hidden states [B, T, H] of ids [B, T] padded on the right, inside `entered(view)`.
+
+        Causal attention never looks right, so the padding needs no mask; states on it mean nothing.
+        """
+        return self.stack.hidden(ids) if view.lean is None else view.lean.hidden(ids)
+
+    def _put(self, weights: Sequence[Tensor]) -> None:
+        for layer, weight in zip(self._layers, weights, strict=True):
+            _weight(layer).data = weight
+
+    @staticmethod
+    def _folded(layer: Any, base: Tensor, names: Sequence[str]) -> Tensor:
+        for name in names:
+            if name in layer.lora_A:
+                base = base + layer.get_delta_weight(name)
+        return base
+
+
+def _weight(layer: Any) -> torch.nn.Parameter:
+    weight: torch.nn.Parameter = layer.get_base_layer().weight
+    return weight
+
+
+def _foldable(model: Any, layers: Sequence[Any]) -> bool:
+    if any(parameter.dtype != torch.float32 for parameter in model.parameters()) or model.num_parameters() > LARGEST:
+        return False
+    return all(isinstance(layer, LoraLinear) and not any(layer.use_dora.values()) and _biasless(layer) for layer in layers)
+
+
+def _biasless(layer: Any) -> bool:
+    return not any(getattr(layer, "lora_bias", {}).values())

@@ -1,0 +1,109 @@
+"""Supervised fine-tuning of a policy: TRL's SFTTrainer on a LoRA adapter (SPEC.md, section 3).
+
+The loss is on the response and its end token only, one example per row: what small policies need to learn is the
+answer. The sequences are not packed, so no example attends to another.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+from trl import SFTConfig, SFTTrainer
+
+from ..errors import SeamError
+from ..experiment import SFT
+from ..models._files import ADAPTERS
+from ..models._reward import pad_right
+from ..models.stack import AdapterStack, as_device, write_stack
+from ..progress import Progress, silent
+from ._artifacts import fresh_folder, write_metrics, write_summary
+from ._examples import IGNORED, Examples, first_rows, sft_examples
+from ._trl import Recorder, fit, schedule
+
+ADAPTER = "00_sft"
+COLUMNS = ("loss", "learning_rate", "grad_norm", "mean_token_accuracy", "entropy")
+DEV_EXAMPLES = 256
+
+
+def train_policy(
+    base: Path,
+    rows: pa.Table,
+    dev: pa.Table,
+    n: int,
+    settings: SFT,
+    out: Path,
+    seed: int,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Tune the base on the first n rows (tables.SFT), or for n steps on all rows, and write a policy folder.
+
+    n = 0 writes a policy without an adapter. Returns the summary, which is also `summary.json`: its losses are in
+    nats per response token. Equal arguments give equal bytes on the same machine.
+    Raises SeamError when there are too few rows, the base can't be loaded or the loss diverges.
+    """
+    by_steps = settings.unit == "steps"
+    chosen = rows if by_steps else first_rows(rows, n, "SFT examples", "policy.ranks")
+    if n and not chosen.num_rows:
+        raise SeamError("There are no SFT examples to train on; add data or set the rank to 0.")
+    where = as_device(device)
+    stack = AdapterStack.from_base(base, where)
+    examples = sft_examples(stack.tokenizer, chosen.slice(0, 0) if n == 0 else chosen, settings.max_length)
+    recorder = Recorder(COLUMNS, progress)
+    plan = schedule(settings, examples.size, n if by_steps else None)
+    fresh_folder(out)
+    if n:
+        stack.add_adapter(ADAPTER, settings.lora, seed)
+        stack.use(ADAPTER)
+        stack.train_only(ADAPTER)
+        fit(
+            SFTTrainer,
+            SFTConfig,
+            stack.model,
+            stack.tokenizer,
+            examples,
+            plan,
+            settings,
+            recorder,
+            seed=seed,
+            device=where,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            lr_scheduler_type="cosine",
+        )
+        stack.save_adapter(ADAPTER, out / ADAPTERS / ADAPTER)
+    held_out = sft_examples(stack.tokenizer, dev.slice(0, DEV_EXAMPLES), settings.max_length)
+    write_metrics(out, recorder.rows, ("step", *COLUMNS))
+    summary = write_summary(
+        out,
+        {
+            "examples": examples.size,
+            "examples_cut": examples.cut,
+            "examples_seen": plan.steps * settings.batch_size if n else 0,
+            "tokens": examples.tokens,
+            "steps": len(recorder.rows),
+            "train_loss": recorder.mean_loss(),
+            "dev_loss": response_loss(stack, held_out),
+            "dev_examples": held_out.size,
+            "seed": seed,
+        },
+    )
+    write_stack(out, "policy", base, [ADAPTER] if n else [])
+    return summary
+
+
+@torch.no_grad()
+def response_loss(stack: AdapterStack, examples: Examples, batch_size: int = 32) -> float | None:
+    """Mean negative log-likelihood in nats per response token with the active adapters; None without examples."""
+    order = sorted(range(examples.size), key=lambda i: -examples.columns["length"][i])
+    total, count = 0.0, 0
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        ids, mask = pad_right([examples.columns["input_ids"][i] for i in rows], 0, stack.device)
+        labels, _ = pad_right([examples.columns["labels"][i] for i in rows], IGNORED, stack.device)
+        targets = labels[:, 1:]
+        scored = targets != IGNORED
+        logits = stack.lm_logits(stack.hidden(ids, mask)[:, :-1][scored]).float()
+        total += torch.nn.functional.cross_entropy(logits, targets[scored], reduction="sum").item()
+        count += int(scored.sum())
+    return total / count if count else None
