@@ -11,7 +11,9 @@ from seam_pipeline.experiment import Lora
 from seam_pipeline.models._compat import quiet
 from seam_pipeline.models.stack import AdapterStack, write_head, write_stack
 
-CORPUS = ["Question: how do I brew a pale ale?\n\nAnswer: boil the wort, add the hops, cool it and pitch the yeast."] * 4
+CORPUS = [
+    "Question: how do I brew a pale ale?\n\nAnswer: boil the wort, add the hops, cool it and pitch the yeast."
+] * 4
 LORA = Lora(r=4, alpha=8, dropout=0.0)
 
 
@@ -28,7 +30,11 @@ def tiny_tokenizer(vocab: int = 300) -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(CORPUS, trainer)
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", clean_up_tokenization_spaces=False
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        eos_token="</s>",
+        pad_token="<pad>",
+        clean_up_tokenization_spaces=False,
     )
 
 

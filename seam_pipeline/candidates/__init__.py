@@ -1,1 +1,1 @@
-"""The sample sets X of worse answers: contrast, llm and adversarial. Import the modules; this package imports nothing."""
+"""The sample sets X of worse answers: contrast, llm and adversarial. Import its modules by name."""

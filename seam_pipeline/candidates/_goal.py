@@ -93,4 +93,3 @@ class GoalResult(GoalFunctionResult):
     def get_colored_output(self, color_method: str | None = None) -> str:
         """The reward as text."""
         return f"{self.raw_output:.4f}"
-

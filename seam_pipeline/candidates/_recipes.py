@@ -36,7 +36,7 @@ class Mask(PreTransformationConstraint):
 
 @dataclass
 class Recipe:
-    """An attack and how its restarts are run; `search(recipe, text, rng, restarts, enough)` fills the goal's successes."""
+    """An attack, and the search that runs its restarts and fills the goal's successes."""
 
     attack: Any
     goal: BeatsGolden
@@ -154,11 +154,6 @@ def _greedy(recipe: Recipe, text: Any, rng: np.random.Generator, restarts: int, 
         start, spent = recipe.goal.get_results([text])
         if recipe.mask.allowed and not spent:
             recipe.attack.search_method(start[0])
-
-
-def attacked(response: str) -> Any:
-    """The response as TextAttack's text; the instruction stays outside, so that nothing in it can change."""
-    return AttackedText(response)
 
 
 SPLIT_TOKEN: str = AttackedText.SPLIT_TOKEN

@@ -1,7 +1,7 @@
 """Rewards of many changed versions of one response, sharing what their beginnings have in common."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from transformers import DynamicCache
@@ -18,7 +18,8 @@ class RewardQueries:
     """R(I, .) for one instruction: cached by text, counted, computed in batches behind a shared prefix.
 
     The keys and values of the spine (the text that the attack starts from) are kept; a batch of texts computes only
-    the tokens after what it shares with the spine (encoders read whole texts). Same rewards as one text at a time, up to rounding.
+    the tokens after what it shares with the spine; encoders and sliding windows read whole texts. Same rewards as one
+    text at a time, up to rounding.
     """
 
     def __init__(self, rm: "RewardModel", instruction: str, spine: str) -> None:
@@ -27,7 +28,7 @@ class RewardQueries:
         self.count = 0
         """Texts that the reward model has read; a cached text is not read again."""
         self._spine = self._tokens([spine])[0]
-        self._cache = self._prefill(self._spine) if rm.head is not None else []
+        self._cache = self._prefill() if rm.head is not None else []
 
     def known(self, response: str) -> bool:
         """Whether this response's reward is there already."""
@@ -42,7 +43,7 @@ class RewardQueries:
         return [self._known[r] for r in responses]
 
     def _read(self, tokens: list[list[int]]) -> list[float]:
-        if self._rm.head is None:
+        if not self._cache:
             return self._rm.rewards(tokens)
         shared = [_common(t, self._spine) for t in tokens]
         order = sorted(range(len(tokens)), key=shared.__getitem__)
@@ -57,11 +58,13 @@ class RewardQueries:
         return self._rm.encode([(self._instruction, r) for r in responses])
 
     @torch.inference_mode()
-    def _prefill(self, tokens: list[int]) -> Any:
-        ids = torch.tensor([tokens], device=self._rm.device)
+    def _prefill(self) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values of the spine per layer; none where a layer keeps only a window of it."""
+        ids = torch.tensor([self._spine], device=self._rm.device)
         trunk = trunk_of(self._rm.model)
         cache = trunk(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=True).past_key_values
-        return [(layer.keys, layer.values) for layer in cache.layers]
+        kept = [(layer.keys, layer.values) for layer in cache.layers]
+        return kept if all(keys.shape[2] == len(self._spine) for keys, _ in kept) else []
 
     @torch.inference_mode()
     def _forward(self, tokens: list[list[int]], prefix: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""The local source of synonyms: neighbours in MiniLM's vocabulary (stands in for WordNet and counter-fitted vectors)."""
+"""The local source of synonyms: neighbours in MiniLM's vocabulary instead of WordNet or counter-fitted vectors."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ._textattack import PartOfSpeech, WordEmbedding
 from .embedding import minilm_path
 
-NEIGHBOURS = 12
+NEIGHBOURS = 20
 MIN_COSINE = 0.3
 
 
@@ -49,7 +49,7 @@ class Synonyms(WordEmbedding):
         super().__init__(vectors, index, names, None)
 
     def nearest_neighbours(self, index: int, topn: int) -> list[int]:
-        """Indices of at most `topn` neighbours; KeyError for a word outside the texts, which TextAttack takes as none."""
+        """Indices of at most `topn` neighbours; KeyError (to TextAttack: none) for an unknown word."""
         return self.near[index][:topn]
 
     def get_cos_sim(self, a: int, b: int) -> float:

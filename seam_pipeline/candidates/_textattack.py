@@ -1,8 +1,8 @@
 """TextAttack's parts, imported without a network, without flair and without side effects on the process.
 
-TextAttack wants NLTK's stop words and a marker file at import, imports flair for one tagger that is not used here, silences
-every logger that exists, and writes to the environment. The import therefore runs with temporary folders and stand-in
-modules, and what it changed is put back afterwards.
+TextAttack wants NLTK's stop words and a marker file at import, imports flair for one tagger that is not used here,
+silences every logger that exists, and writes to the environment. The import therefore runs with temporary folders and
+stand-in modules, and what it changed is put back afterwards.
 """
 
 import importlib
@@ -38,7 +38,12 @@ def _import_offline() -> ModuleType:
         corpora.mkdir(parents=True)
         (corpora / "english").write_text("\n".join(sorted(stop_words())), "utf-8")
         try:
-            with _environment(TA_CACHE_DIR=str(cache)), _loggers_kept(), _flair_stand_in(), _nltk_data(folder + "/nltk"):
+            with (
+                _environment(TA_CACHE_DIR=str(cache)),
+                _loggers_kept(),
+                _stand_ins(),
+                _nltk_data(folder + "/nltk"),
+            ):
                 return importlib.import_module("textattack")
         except ImportError as error:
             raise SeamError(
@@ -72,10 +77,11 @@ def _loggers_kept() -> Iterator[None]:
 
 
 @contextmanager
-def _flair_stand_in() -> Iterator[None]:
+def _stand_ins() -> Iterator[None]:
     if "flair" in sys.modules:
         yield
         return
+    """Stand-ins for flair, and for bert_score, which loads matplotlib for a constraint that is not used here."""
     flair, data, models = ModuleType("flair"), ModuleType("flair.data"), ModuleType("flair.models")
     names: dict[ModuleType, tuple[str, ...]] = {data: ("Tokenizer", "Sentence"), models: ("SequenceTagger",)}
     for module, classes in names.items():
@@ -83,6 +89,8 @@ def _flair_stand_in() -> Iterator[None]:
             setattr(module, name, type(name, (), {}))
     vars(flair).update(data=data, models=models)
     stand_ins = {module.__name__: module for module in (flair, data, models)}
+    if "bert_score" not in sys.modules:
+        stand_ins["bert_score"] = ModuleType("bert_score")
     sys.modules.update(stand_ins)
     try:
         yield

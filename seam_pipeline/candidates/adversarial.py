@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ..models.stack import RewardModel
 
 
+_FEW = 8
+
+
 def adversarial_candidates(
     rl: pa.Table,
     rm: "RewardModel",
@@ -31,8 +34,9 @@ def adversarial_candidates(
 
     rl: `id, instruction, golden_response, worse_response`. Each attack starts from the worse response and changes its
     words only, at least one, even where the worse response itself already beats the golden one. The n texts differ
-    pairwise in two words or more and are chosen for diversity among all that the search met; `source` is the recipe.
-    Deterministic by seed and id. `settings.max_queries` counts texts read by the reward model per recipe.
+    pairwise in two words or more (in one, where at most 8 words can change) and are chosen for diversity among all
+    that the search met; `source` is the recipe. Deterministic by seed and id. `settings.max_queries` counts texts read
+    by the reward model, per recipe.
     Raises SeamError when TextAttack is not installed.
     """
     attacker = _Attacker.for_texts([r for r in rl["worse_response"].to_pylist() if r], settings, n, seed)
@@ -57,10 +61,11 @@ class _Attacker:
 
     @classmethod
     def for_texts(cls, texts: list[str], settings: Adversarial, n: int, seed: int) -> "_Attacker":
-        from ._recipes import RECIPES, attacked
+        from ._recipes import RECIPES
+        from ._response import Response
         from ._synonyms import Synonyms
 
-        synonyms = Synonyms({word for text in texts for word in attacked(text).words})
+        synonyms = Synonyms({word for text in texts for word in Response(text).words})
         return cls({name: RECIPES[name](synonyms) for name in settings.recipes}, settings, n, seed)
 
     def attack(self, item: dict[str, str], rm: "RewardModel") -> Iterator[tuple[str, list[str], str | None]]:
@@ -82,10 +87,11 @@ class _Attacker:
     def _run(
         self, name: str, item: dict[str, str], rewards: RewardQueries, golden: float, taken: set[str]
     ) -> tuple[list[str], str | None]:
-        from ._recipes import attacked
+        from ._response import Response
 
-        recipe, text = self.recipes[name], attacked(item["worse_response"])
-        if not recipe.positions(text):
+        recipe, text = self.recipes[name], Response(item["worse_response"])
+        positions = recipe.positions(text)
+        if not positions:
             return [], f"0 of {self.n}: no word of the worse response has a local synonym"
         before = rewards.count
         recipe.goal.start(rewards, golden, self.settings.max_queries)
@@ -94,7 +100,7 @@ class _Attacker:
         def chosen() -> list[str]:
             found = [t for t in sorted(recipe.goal.successes) if normalised(t) not in taken]
             words = [recipe.goal.successes[t].words for t in found]
-            return [found[i] for i in spread(words, text.words, self.n)]
+            return [found[i] for i in spread(words, text.words, self.n, 2 if len(positions) > _FEW else 1)]
 
         recipe.search(recipe, text, rng, self.settings.max_restarts, lambda: len(chosen()) >= self.n)
         recipe.attack.clear_cache(recursive=False)

@@ -77,19 +77,22 @@ def embed(
     unique = list(dict.fromkeys(texts))
     place = {text: i for i, text in enumerate(unique)}
     order = sorted(range(len(unique)), key=lambda i: len(unique[i]))
-    vectors = np.zeros((len(unique), encoder.get_embedding_dimension()), dtype=np.float32)
+    vectors = np.zeros((0, 0), dtype=np.float32)
     step = batch_size * 16
     for start in range(0, len(order), step):
         chosen = order[start : start + step]
-        vectors[chosen] = encoder.encode(
+        found = encoder.encode(
             [unique[i] for i in chosen],
             batch_size=batch_size,
             normalize_embeddings=True,
             show_progress_bar=False,
             convert_to_numpy=True,
         )
+        if not start:
+            vectors = np.zeros((len(unique), found.shape[1]), dtype=np.float32)
+        vectors[chosen] = found
         progress(min(start + step, len(order)), len(order))
-    return vectors[[place[text] for text in texts]]
+    return vectors[[place[text] for text in texts]] if texts else vectors
 
 
 def band_search(
@@ -121,7 +124,11 @@ def band_search(
             for q, row_sims, row_ids in zip(open_rows, sims, rows, strict=True):
                 hits = _within(row_ids, row_sims, low, high, k, banned[q])
                 # Rows tied with the last one seen may lie outside the list, so an exact tie at the edge widens.
-                if width == len(pool) or row_sims[-1] < low or (_full(hits, k) and hits.similarities[-1] > row_sims[-1]):
+                if (
+                    width == len(pool)
+                    or row_sims[-1] < low
+                    or (_full(hits, k) and hits.similarities[-1] > row_sims[-1])
+                ):
                     found[q] = hits
                 else:
                     still.append(q)

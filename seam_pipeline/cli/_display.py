@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Sequence
 
 import click
 
@@ -19,55 +18,59 @@ class LineDisplay(Display):
         self.total = len(expected)
         self.done = 0
         self.done_expected = 0.0
-        self.started = time.monotonic()
-        self.batch_started = self.started
-        self.last_line = 0.0
+        self.why: dict[str, str] = {}
+        self.started = self.step_started = self.last_line = time.monotonic()
         self.live = sys.stdout.isatty()
 
-    def begin(self, tasks: Sequence[Task]) -> None:
-        """Name what starts."""
-        self.batch_started = time.monotonic()
-        self.last_line = self.batch_started
-        if self.live:
-            self._rewrite(f"{self._place(tasks[0].label)} ...")
+    def planned(self, tasks: list[Task]) -> None:
+        """Remember why each is made."""
+        self.why = {task.label: task.why for task in tasks}
 
     def step(self, label: str, done: int, total: int) -> None:
         """Every second on a terminal, every ten seconds in a log."""
         now = time.monotonic()
-        if now - self.last_line < (1 if self.live else 10) or not total:
+        if not total:
+            self.step_started = self.last_line = now
+            if self.live:
+                self._rewrite(f"{self._place(1)} {label} ...")
+            return
+        if now - self.last_line < (1 if self.live else 10):
             return
         self.last_line = now
-        spent = now - self.batch_started
-        left = f", {_clock(spent / done * (total - done))} left in it" if done else ""
-        line = f"{self._place(label)} {done}/{total} steps{left}, about {_clock(self._left())} in all"
+        left = f", {_clock((now - self.step_started) / done * (total - done))} left in it" if done else ""
+        line = f"{self._place(1)} {label} {done}/{total} steps{left}, about {_clock(self._left())} in all"
         if self.live:
             self._rewrite(line)
         else:
             click.echo(line)
 
-    def end(self, tasks: Sequence[Task], failures: dict[str, str]) -> None:
+    def made(self, label: str, seconds: float) -> None:
         """One finished line per artifact."""
-        seconds = time.monotonic() - self.batch_started
-        for task in tasks:
-            self.done += 1
-            self.done_expected += self.expected.pop(task.label, 0.0)
-            self.total = max(self.total, self.done)
-            if self.live:
-                self._rewrite("")
-            if task.label in failures:
-                click.secho(f"{self._place(task.label)} FAILED: {failures[task.label]}", fg="red")
-            else:
-                share = f"{seconds:.1f} s" if len(tasks) == 1 else f"{seconds:.1f} s with {len(tasks) - 1} more"
-                click.echo(f"{self._place(task.label)} {share} ({task.why}); about {_clock(self._left())} left")
+        self._finish(label)
+        why = self.why.get(label, "")
+        click.echo(f"{self._place()} {label} {seconds:.1f} s ({why}); about {_clock(self._left())} left")
+
+    def failed(self, label: str, reason: str) -> None:
+        """One red line."""
+        self._finish(label)
+        click.secho(f"{self._place()} {label} FAILED: {reason}", fg="red")
+
+    def _finish(self, label: str) -> None:
+        self.done += 1
+        self.total = max(self.total, self.done)
+        self.done_expected += self.expected.pop(label, 0.0)
+        if self.live:
+            self._rewrite("")
 
     def _left(self) -> float:
+        """Expected seconds ahead, scaled by how long the past took; the scale starts at 1 and is believed gradually."""
         spent = time.monotonic() - self.started
-        remaining = sum(self.expected.values())
-        return remaining * (spent / self.done_expected if self.done_expected > 1 else 1.0)
+        ahead = sum(self.expected.values())
+        trust = 20 + 0.2 * (ahead + self.done_expected)
+        return ahead * (spent + trust) / (self.done_expected + trust)
 
-    def _place(self, label: str) -> str:
-        width = len(str(self.total))
-        return f"[{min(self.done + (0 if label else 1), self.total):{width}d}/{self.total}] {label}"
+    def _place(self, ahead: int = 0) -> str:
+        return f"[{min(self.done + ahead, self.total):{len(str(self.total))}d}/{self.total}]"
 
     def _rewrite(self, line: str) -> None:
         sys.stdout.write(f"\r\x1b[2K{line[:200]}")

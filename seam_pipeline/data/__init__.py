@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._markdown import to_markdown
     from ._score import answer_score
     from ._sniff import Kind, kind_of
+    from ._sources import site_of
     from ._splits import Datasets, Place, place, split_questions
 
 _HOMES = {
@@ -23,6 +24,7 @@ _HOMES = {
     "kind_of": "_sniff",
     "place": "_splits",
     "read_sources": "_ingest",
+    "site_of": "_sources",
     "split_questions": "_splits",
     "to_markdown": "_markdown",
 }
@@ -37,6 +39,7 @@ __all__ = [
     "kind_of",
     "place",
     "read_sources",
+    "site_of",
     "split_questions",
     "to_markdown",
 ]

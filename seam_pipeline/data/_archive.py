@@ -6,11 +6,12 @@ import struct
 from pathlib import Path, PurePosixPath
 
 import py7zr
-from py7zr.exceptions import ArchiveError
+from py7zr.exceptions import AbsolutePathError, ArchiveError, PasswordRequired
 
-from ..errors import SeamError
+from seam_pipeline.errors import SeamError
 
-_DAMAGE = (ArchiveError, EOFError, OSError, ValueError, KeyError, IndexError, struct.error, lzma.LZMAError)
+_REFUSED = (ArchiveError, PasswordRequired, AbsolutePathError)
+_DAMAGE = (*_REFUSED, EOFError, OSError, ValueError, KeyError, IndexError, struct.error, lzma.LZMAError)
 
 
 def posts_member(path: Path) -> str | None:
@@ -35,7 +36,7 @@ def extract_posts(path: Path, into: Path) -> Path:
             free = shutil.disk_usage(into).free
             if size > free:
                 raise SeamError(
-                    f"{path} unpacks to {size:,} bytes but {into} has {free:,} free; point TMPDIR or --out to a larger disk."
+                    f"{path} unpacks to {size:,} bytes but {into} has {free:,} free; use a larger disk (--out, TMPDIR)."
                 )
             archive.extract(path=into, targets=[member])
     except _DAMAGE as error:
@@ -44,5 +45,6 @@ def extract_posts(path: Path, into: Path) -> Path:
 
 
 def _unreadable(path: Path, error: Exception) -> SeamError:
-    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = "a password is needed" if isinstance(error, PasswordRequired) else " ".join(str(error).split())
+    reason = reason or type(error).__name__
     return SeamError(f"{path} is truncated, encrypted or no 7z archive ({reason}); download it again.")

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from ..errors import SeamError
+from seam_pipeline.errors import SeamError
+
 from ._records import Record
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(?:/[\w./-]+)?")

@@ -9,12 +9,16 @@ import re
 from lxml import etree
 
 _PARSER = etree.HTMLParser(encoding="utf-8", remove_comments=True, remove_pis=True, no_network=True)
-_SPACE = re.compile(r"[ \t\r\n\f]+")
+_SPACE = re.compile(r"[\t\r\n\f][ \t\r\n\f]*| [ \t\r\n\f]+")  # no match on a single space
+_INNER_LINE = re.compile(r"\n(?!\n)")
 _LANGUAGE = re.compile(r"(?:^|\s)lang(?:uage)?-([\w+#.-]+)")
-_BLOCKS = frozenset(
-    "p div h1 h2 h3 h4 h5 h6 pre blockquote ul ol li hr table thead tbody tfoot tr dl dt dd section article header footer"
-    " details summary figure figcaption center address form fieldset body html".split()
-)
+# fmt: off
+_BLOCKS = frozenset((
+    "p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "ul", "ol", "li", "hr", "table",
+    "thead", "tbody", "tfoot", "tr", "dl", "dt", "dd", "section", "article", "header", "footer", "details",
+    "summary", "figure", "figcaption", "center", "address", "form", "fieldset", "body", "html",
+))
+# fmt: on
 _DROPPED = frozenset(("script", "style", "head", "noscript", "template"))
 _MARKS = {"strong": "**", "b": "**", "em": "*", "i": "*", "del": "~~", "s": "~~", "strike": "~~"}
 _LITERAL = frozenset(("sup", "sub"))
@@ -33,27 +37,34 @@ def to_markdown(html: str) -> str:
 def _blocks(element: etree._Element) -> list[str]:
     """The blocks directly below the element; loose text between them is a block too."""
     blocks: list[str] = []
-    line = [_collapse(element.text)]
-
-    def end_line() -> None:
-        text = _tidy("".join(line))
-        if text:
-            blocks.append(text)
-        line.clear()
-
+    line: list[str] = []
+    if element.text and not element.text.isspace():
+        line.append(_collapse(element.text))
     for child in element:
-        if child.tag in _BLOCKS:
-            end_line()
-            blocks.extend(_block(child))
-        elif child.tag not in _DROPPED:
-            if any(inner.tag in _BLOCKS for inner in child.iterdescendants()):
-                end_line()
-                blocks.extend(_blocks(child))
-            else:
-                line.append(_inline(child))
-        line.append(_collapse(child.tail))
-    end_line()
+        tag = child.tag
+        nested = tag not in _BLOCKS and len(child) and any(inner.tag in _BLOCKS for inner in child.iterdescendants())
+        if tag in _BLOCKS or nested:
+            _end_line(line, blocks)
+            blocks.extend(_blocks(child) if nested or tag == "p" else _block(child))
+        elif tag not in _DROPPED:
+            line.append(_inline(child))
+        tail = child.tail
+        if tail and (line or not tail.isspace()):
+            line.append(_collapse(tail))
+    _end_line(line, blocks)
     return blocks
+
+
+def _end_line(line: list[str], blocks: list[str]) -> None:
+    """Make the text gathered so far a block, without the space that HTML leaves around its breaks."""
+    if not line:
+        return
+    text = "".join(line).strip()
+    line.clear()
+    if "\n" in text:
+        text = _BREAK.join(part.strip() for part in text.split("\n"))
+    if text:
+        blocks.append(text)
 
 
 def _block(element: etree._Element) -> list[str]:
@@ -96,18 +107,11 @@ def _list(element: etree._Element) -> list[str]:
         if not blocks:
             continue
         marker = f"{number}. " if ordered else "- "
-        text = blocks[0]
-        for kind, block in zip(_child_kinds(child), blocks[1:], strict=False):
-            text += ("\n" if kind == "list" else "\n\n") + block
-        items.append(marker + text.replace("\n", "\n" + " " * len(marker)))
+        only_lists = all(inner.tag in ("ul", "ol") for inner in child if inner.tag in _BLOCKS)
+        text = ("\n" if only_lists else "\n\n").join(blocks)
+        items.append(marker + _INNER_LINE.sub("\n" + " " * len(marker), text))
         number += 1
-    return [re.sub(r"[ \t]+\n(?=\n)", "\n", "\n".join(items))] if items else []
-
-
-def _child_kinds(item: etree._Element) -> list[str]:
-    """`list` for a list right below the item's first text, so that nested lists stay tight."""
-    tight = len([child for child in item if child.tag in _BLOCKS]) == 1 and item[-1].tag in ("ul", "ol")
-    return ["list"] if tight else ["block"] * (len(item) * 2 + 1)
+    return ["\n".join(items)] if items else []
 
 
 def _table(element: etree._Element) -> list[str]:
@@ -137,25 +141,22 @@ def _inline(element: etree._Element) -> str:
     text = _collapse(element.text) + "".join(_inline(child) + _collapse(child.tail) for child in element)
     if tag == "a":
         return _link(text, element.get("href") or "")
-    if tag in _LITERAL and text.strip():
-        return f"<{tag}>{text.strip()}</{tag}>"
-    return _wrapped(text, _MARKS[tag]) if tag in _MARKS else text
+    if tag in _LITERAL:
+        return _wrapped(text, f"<{tag}>", f"</{tag}>")
+    return _wrapped(text, _MARKS[tag], _MARKS[tag]) if tag in _MARKS else text
 
 
-def _wrapped(text: str, mark: str) -> str:
+def _wrapped(text: str, before: str, after: str) -> str:
     """Marks go inside the surrounding spaces: `a<b> b</b>` is `a **b**`."""
     core = text.strip()
     if not core:
         return text
-    before, after = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    return f"{before}{mark}{core}{mark}{after}"
+    start = text.index(core)
+    return f"{text[:start]}{before}{core}{after}{text[start + len(core) :]}"
 
 
 def _link(text: str, target: str) -> str:
-    core = text.strip()
-    if not core or not target or core == target:
-        return text
-    return _wrapped(text, "").replace(core, f"[{core}]({target})", 1)
+    return text if not target or text.strip() == target else _wrapped(text, "[", f"]({target})")
 
 
 def _code(text: str) -> str:
@@ -173,9 +174,3 @@ def _longest_run(text: str) -> int:
 
 def _collapse(text: str | None) -> str:
     return _SPACE.sub(" ", text) if text else ""
-
-
-def _tidy(text: str) -> str:
-    """Lines of a paragraph without the space that HTML leaves around its breaks."""
-    lines = text.strip().split("\n")
-    return _BREAK.join(line.strip() for line in lines) if len(lines) > 1 else lines[0]

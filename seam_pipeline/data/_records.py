@@ -110,6 +110,8 @@ def _pair(identifier: object, site: str, instruction: str, better: str, worse: s
 
 def whole(value: object) -> int | None:
     """A whole number of at most 18 digits, also written as `12.0` (spreadsheet exports), or None."""
+    if isinstance(value, str) and len(value) <= 18 and value.isascii() and value.isdigit():
+        return int(value)  # by far the commonest
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     match = _WHOLE.fullmatch(str(value).strip())

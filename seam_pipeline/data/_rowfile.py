@@ -1,5 +1,6 @@
-"""Rows appended to a parquet file, a bounded buffer at a time."""
+"""Rows appended to parquet files, a bounded buffer at a time."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -8,16 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 BUFFER = 8 << 20
+"""Bytes of text a file gathers before it writes a row group."""
+
+MOST_BUCKETS = 256
+_BUCKET_BUFFERS = 128 << 20  # of all buckets together
 
 
 class RowFile:
     """A parquet file that takes one row after another; `len()` is the number of rows so far."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, buffer: int = BUFFER) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.schema = schema
         self._writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=1)
         self._rows: list[tuple[object, ...]] = []
+        self._buffer = buffer
         self._bytes = 0
         self._count = 0
 
@@ -37,14 +43,8 @@ class RowFile:
         self._rows.append(row)
         self._count += 1
         self._bytes += 64 + sum(len(value) for value in row if isinstance(value, str))
-        if self._bytes >= BUFFER:
+        if self._bytes >= self._buffer:
             self._flush()
-
-    def add_table(self, table: pa.Table) -> None:
-        """Append a table of the same schema."""
-        self._flush()
-        self._writer.write_table(table)
-        self._count += table.num_rows
 
     def _flush(self) -> None:
         if self._rows:
@@ -55,6 +55,52 @@ class RowFile:
         """Write what is left and end the file."""
         self._flush()
         self._writer.close()
+
+
+class Buckets:
+    """Rows divided by a hash over several files, so that a join or a sort takes one file at a time.
+
+    All rows with one key lie in one file, and the keys of a file come before those of the next. With `count` chosen by
+    `buckets_for` a file fits in memory, whatever the size of the whole.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, count: int) -> None:
+        self.folder = folder
+        self.schema = schema
+        self.count = count
+        self._files: dict[int, RowFile] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for file in self._files.values():
+            file.close()
+
+    def add(self, key: str, row: tuple[object, ...]) -> None:
+        """Append a row to the bucket of `key`, a hash in hexadecimal digits."""
+        number = int(key[:8], 16) * self.count >> 32
+        file = self._files.get(number)
+        if file is None:
+            file = RowFile(self.path(number), self.schema, min(BUFFER, _BUCKET_BUFFERS // self.count))
+            self._files[number] = file
+        file.add(row)
+
+    def path(self, number: int) -> Path:
+        """Where bucket `number` lies; there is no file if no row fell into it."""
+        return self.folder / f"{number:03}.parquet"
+
+    def paths(self) -> Iterator[Path | None]:
+        """The closed files in the order of their keys, None for an empty bucket."""
+        for number in range(self.count):
+            yield self.path(number) if number in self._files else None
+
+
+def buckets_for(size: int, per_bucket: int = 96 << 20) -> int:
+    """How many buckets rows of `size` bytes need."""
+    return max(1, min(MOST_BUCKETS, -(-size // per_bucket)))
 
 
 def rows_to_table(rows: list[tuple[object, ...]], schema: pa.Schema) -> pa.Table:

@@ -1,8 +1,6 @@
 """The score of an answer, SPEC section 2, in Python and in SQL."""
 
-SCORE_SQL = (
-    "CASE WHEN votes < 0 THEN -1 ELSE CAST(round(log2(1 + votes)) AS BIGINT) + CAST(accepted AS BIGINT) END"
-)
+SCORE_SQL = "CASE WHEN votes < 0 THEN -1 ELSE CAST(round(log2(1 + votes)) AS BIGINT) + CAST(accepted AS BIGINT) END"
 """`answer_score` as a DuckDB expression over the columns `votes` and `accepted`."""
 
 

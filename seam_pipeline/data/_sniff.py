@@ -12,7 +12,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import SeamError
+from seam_pipeline.errors import SeamError
+
 from ._archive import posts_member
 from ._records import Bad, Record
 from ._tabular import read_json_array, read_jsonl
@@ -29,7 +30,7 @@ _WANTED = (
 )
 
 
-class UnknownKind(SeamError):
+class UnknownKindError(SeamError):
     """A whole file of which nothing can be made; in a folder it is passed over and listed."""
 
 
@@ -42,14 +43,14 @@ class Kind:
 
 
 def kind_of(path: Path) -> Kind:
-    """Look at the beginning of the file. Raises UnknownKind, or SeamError for a damaged file."""
+    """Look at the beginning of the file. Raises UnknownKindError, or SeamError for a damaged file."""
     if path.stat().st_size == 0:
-        raise UnknownKind(f"{path} is empty; give {_WANTED}.")
+        raise UnknownKindError(f"{path} is empty; give {_WANTED}.")
     with path.open("rb") as stream:
         head = stream.read(_HEAD)
     if head.startswith(b"7z\xbc\xaf\x27\x1c"):
         if posts_member(path) is None:
-            raise UnknownKind(f"{path} holds no Posts.xml; give the archive of a site's posts.")
+            raise UnknownKindError(f"{path} holds no Posts.xml; give the archive of a site's posts.")
         return Kind("7z", "posts")
     if head.startswith(b"PAR1"):
         return Kind("parquet", _of_columns(path, [_parquet_columns(path)]))
@@ -68,13 +69,13 @@ def _xml_kind(path: Path, text: bytes) -> Kind:
             "use the original Posts.xml."
         )
     if root != "posts":
-        raise UnknownKind(f"{path} is no dump of posts (its root is <{root}>, not <posts>); give {_WANTED}.")
+        raise UnknownKindError(f"{path} is no dump of posts (its root is <{root}>, not <posts>); give {_WANTED}.")
     return Kind("xml", "posts")
 
 
 def _text_kind(path: Path, text: bytes) -> Kind:
     if b"\0" in text:
-        raise UnknownKind(f"{path} is a binary file of an unknown kind; give {_WANTED}.")
+        raise UnknownKindError(f"{path} is a binary file of an unknown kind; give {_WANTED}.")
     with path.open("rb") as stream:
         if text.startswith(b"["):
             return Kind("json", _of_columns(path, _columns(read_json_array(stream, str(path)))))
@@ -127,5 +128,5 @@ def _of_columns(path: Path, seen: list[set[str]]) -> Rows:
     if rows is None:
         names = ", ".join(sorted(name[:30] for name in seen[0])[:8]) if seen else ""
         found = f"has the columns {names}" if names else "holds no readable rows"
-        raise UnknownKind(f"{path} {found}, from which no posts can be read; give {_WANTED}.")
+        raise UnknownKindError(f"{path} {found}, from which no posts can be read; give {_WANTED}.")
     return rows

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import SeamError
+from seam_pipeline.errors import SeamError
+
 from ._hub import looks_like_hub_id
-from ._sniff import Form, Kind, Rows, UnknownKind, kind_of
+from ._sniff import Form, Kind, Rows, UnknownKindError, kind_of
 
 _ENDINGS = {".xml", ".7z", ".csv", ".parquet", ".jsonl", ".ndjson", ".json"}
 _EDITION = re.compile(r"[_.-]\d{4}-\d{2}(?:-\d{2})?(?=$|[_.-])")
@@ -78,7 +79,7 @@ def _in_folder(given: str, number: int, folder: Path, site: str | None) -> tuple
             continue
         try:
             kind = kind_of(file)
-        except UnknownKind:
+        except UnknownKindError:
             ignored.append(file)
             continue
         if kind.rows == "posts":

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from ..experiment import Splits
-from ..tables import PREFERENCE, RL, SFT
+from seam_pipeline.experiment import Splits
+from seam_pipeline.tables import PREFERENCE, RL, SFT
+
 from ._rowfile import rows_to_table
 
 
@@ -83,7 +84,9 @@ def split_questions(question_answers: pa.Table, splits: Splits) -> Datasets:
     sft: list[tuple[object, ...]] = []
     rl: list[tuple[object, ...]] = []
     preference: list[tuple[str, tuple[object, ...]]] = []
-    placed = sorted(((place(question.id, splits), question) for question in _questions(question_answers)), key=_by_order)
+    placed = sorted(
+        ((place(question.id, splits), question) for question in _questions(question_answers)), key=_by_order
+    )
     for spot, question in placed:
         golden, worst = question.answers[0], _worst(question.answers)
         if spot.segment == "sft":

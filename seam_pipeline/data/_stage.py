@@ -1,5 +1,6 @@
 """First pass: every source read once, in order, into plain parquet files on disk."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,73 +9,77 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from ..errors import SeamError
+from seam_pipeline.errors import SeamError
+
 from ._archive import extract_posts
 from ._hub import read_hub
 from ._records import Answer, Bad, Pair, Question, Record, parse_own, parse_paired, parse_post
-from ._rowfile import RowFile
+from ._rowfile import Buckets, buckets_for
 from ._sniff import rows_of
 from ._sources import Source
 from ._tabular import read_csv, read_json_array, read_jsonl, read_parquet
 from ._xml import read_posts_xml
 
 _I, _S = pa.int64(), pa.string()
-_QUESTIONS = pa.schema({"source": _I, "seq": _I, "id": _I, "accepted_id": _I, "title": _S, "body": _S})
-_ANSWERS = pa.schema({"source": _I, "seq": _I, "id": _I, "parent": _I, "votes": _I, "body": _S})
-_PAIRS = pa.schema({"source": _I, "seq": _I, "question_id": _S, "instruction": _S, "better": _S, "worse": _S})
+_POSTS = pa.schema(
+    {"order": _S, "source": _I, "seq": _I, "question": _I, "kind": _I, "id": _I, "accepted_id": _I, "votes": _I}
+    | {"title": _S, "body": _S}
+)
+_PAIRS = pa.schema(
+    {"order": _S, "source": _I, "seq": _I, "question_id": _S, "instruction": _S, "better": _S, "worse": _S}
+)
+_UNPACKED = {"7z": 8, "parquet": 4}  # about how much larger the text is than its file
+_HUB_BYTES = 8 << 30  # a stream does not say its size
 _TICK = 2000
+_READ_AS = {Question: "questions", Answer: "answers", Pair: "rows", Bad: "skipped"}
 
 
 @dataclass
 class Staged:
-    """Where the rows lie, how many each source gave, and why others were skipped."""
+    """The rows, in buckets by the hash of their question's id; what each source gave; why rows were skipped."""
 
-    folder: Path
+    posts: Buckets
+    pairs: Buckets
     read: list[Counter[str]] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
-
-    @property
-    def questions(self) -> str:
-        """Parquet file of questions."""
-        return str(self.folder / "questions.parquet")
-
-    @property
-    def answers(self) -> str:
-        """Parquet file of answers."""
-        return str(self.folder / "answers.parquet")
-
-    @property
-    def pairs(self) -> str:
-        """Parquet file of ordered pairs and lone answers."""
-        return str(self.folder / "pairs.parquet")
 
 
 def stage(sources: list[Source], folder: Path, max_questions: int | None, tick: Callable[[float], None]) -> Staged:
     """Read all sources; `tick` is told the share of bytes read. Raises SeamError for a damaged file."""
-    staged = Staged(folder)
-    with (
-        RowFile(Path(staged.questions), _QUESTIONS) as questions,
-        RowFile(Path(staged.answers), _ANSWERS) as answers,
-        RowFile(Path(staged.pairs), _PAIRS) as pairs,
-    ):
-        seq = 0
-        shares = _shares(sources, tick)
+    size = sum(source.bytes * _UNPACKED.get(source.form, 1) if source.files else _HUB_BYTES for source in sources)
+    count = buckets_for(size)
+    staged = Staged(Buckets(folder / "posts", _POSTS, count), Buckets(folder / "pairs", _PAIRS, count))
+    shares = _shares(sources, tick)
+    seq = 0
+    with staged.posts, staged.pairs:
         for number, source in enumerate(sources):
-            counts: Counter[str] = Counter()
+            counts: Counter[str] = Counter(dict.fromkeys(_READ_AS.values(), 0))
             for item in _items(source, folder, max_questions, shares[number]):
                 seq += 1
-                match item:
-                    case Question(id, accepted, title, body):
-                        questions.add((number, seq, id, accepted, title, body))
-                    case Answer(id, parent, votes, body):
-                        answers.add((number, seq, id, parent, votes, body))
-                    case Pair(question_id, instruction, better, worse):
-                        pairs.add((number, seq, question_id, instruction, better, worse))
-                    case Bad(reason):
-                        staged.skipped[reason] += 1
-                counts[type(item).__name__.lower()] += 1
+                _add(staged, item, number, seq, source.site)
+                counts[_READ_AS[type(item)]] += 1
             staged.read.append(counts)
     return staged
+
+
+def _add(staged: Staged, item: Question | Answer | Pair | Bad, source: int, seq: int, site: str) -> None:
+    match item:
+        case Question(id, accepted, title, body):
+            order = order_of_question(f"{site}:{id}")
+            staged.posts.add(order, (order, source, seq, id, 0, id, accepted, 0, title, body))
+        case Answer(id, parent, votes, body):
+            order = order_of_question(f"{site}:{parent}")
+            staged.posts.add(order, (order, source, seq, parent, 1, id, None, votes, "", body))
+        case Pair(question_id, instruction, better, worse):
+            order = order_of_question(question_id)
+            staged.pairs.add(order, (order, source, seq, question_id, instruction, better, worse))
+        case Bad(reason):
+            staged.skipped[reason] += 1
+
+
+def order_of_question(question_id: str) -> str:
+    """SHA-256 of the id in hexadecimal: the order of questions on disk, whatever the salt of the splits."""
+    return hashlib.sha256(question_id.encode()).hexdigest()
 
 
 def _shares(sources: list[Source], tick: Callable[[float], None]) -> list[Callable[[int], None]]:
@@ -136,7 +141,7 @@ def _archived(file: Path, folder: Path, at: Callable[[int], None]) -> Iterator[R
 
 
 def _hub_pairs(source: Source, max_questions: int | None) -> Iterator[Pair | Bad]:
-    """Pairs of the first `max_questions` questions of the stream (a stream cannot be sampled without reading it all)."""
+    """Pairs of the first `max_questions` questions of the stream (a sample would have to read it all)."""
     seen: set[str] = set()
     rows = read_hub(source.given)
     first = list(islice(rows, 1))

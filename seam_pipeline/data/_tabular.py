@@ -11,7 +11,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import SeamError
+from seam_pipeline.errors import SeamError
+
 from ._records import Bad, Record
 
 CHUNK = 1 << 20
@@ -19,7 +20,7 @@ LARGEST_ITEM = 64 << 20
 
 
 def read_csv(stream: BinaryIO, name: str) -> Iterator[Record | Bad]:
-    """Rows of a CSV file with a header; quoted fields may hold line breaks. Bytes that are no UTF-8 spoil only their row."""
+    """Rows of a CSV file with a header; quoted fields may hold line breaks; bad UTF-8 spoils only its row."""
     csv.field_size_limit(min(sys.maxsize, LARGEST_ITEM))
     rows = csv.reader(_text(stream), strict=True)
     header: list[str] = []

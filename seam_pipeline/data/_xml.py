@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import BinaryIO
 from xml.parsers import expat
 
-from ..errors import SeamError
+from seam_pipeline.errors import SeamError
+
 from ._records import Bad, Record
 
 CHUNK = 1 << 20
@@ -15,7 +16,7 @@ BAD_ROW = Bad("post: not well-formed XML")
 _RESTART = re.compile(rb"<row[\s/>]|</posts\s*>")
 _ROOT = b"<posts>"
 _LONGEST_RESTART = 16
-_INVALID_TOKEN, _TAG_MISMATCH = 4, 7
+_REACH = {4: 2, 7: 3}  # invalid token, mismatched tag: from the reported byte back to before the "<"
 
 
 def read_posts_xml(stream: BinaryIO, name: str) -> Iterator[Record | Bad]:
@@ -39,7 +40,8 @@ class _Reader:
         self.name = name
         self.rows: list[Record | Bad] = []
         self.fed = 0  # bytes of the file given so far
-        self.lost: bytes | None = None  # the last bytes seen while looking for a place to start again
+        self.tail = b""  # the last bytes before the current chunk
+        self.lost_from: int | None = None  # file offset from which to look for a place to start again
         self.root: str | None = None
         self._start(at=0, primed=False)
 
@@ -48,7 +50,7 @@ class _Reader:
         self.parser.StartDoctypeDeclHandler = self._refuse_doctype
         self.parser.StartElementHandler = self._element
         self.base = at - (len(_ROOT) if primed else 0)  # file offset = base + offset in this parser
-        self.depth_tag_seen = False
+        self.root_seen = False
         if primed:
             self.parser.Parse(_ROOT, False)
 
@@ -59,8 +61,8 @@ class _Reader:
         )
 
     def _element(self, tag: str, attributes: dict[str, str]) -> None:
-        if not self.depth_tag_seen:
-            self.depth_tag_seen = True
+        if not self.root_seen:
+            self.root_seen = True
             if tag != "posts":
                 raise SeamError(f"{self.name} is no dump of posts: its root is <{tag}>, not <posts>; give Posts.xml.")
             self.root = tag
@@ -70,55 +72,44 @@ class _Reader:
             self.rows.append(Bad("post: an element that is no row"))
 
     def feed(self, chunk: bytes) -> None:
-        start, data = self.fed, chunk
+        tail, start = self.tail, self.fed
         self.fed += len(chunk)
-        if self.lost is not None:
-            start, data = start - len(self.lost), self.lost + chunk
-            at = self._search(data, 0)
-            if at is None:
+        self.tail = (tail + chunk)[-_LONGEST_RESTART:]
+        if self.lost_from is None:
+            self._parse(start, chunk)
+        if self.lost_from is None:
+            return
+        start, data = start - len(tail), tail + chunk
+        view = memoryview(data)
+        while self.lost_from is not None:
+            match = _RESTART.search(data, max(self.lost_from - start, 0))
+            if match is None:
                 return
-            self._start(start + at, primed=True)
-            start, data = start + at, data[at:]
-        self._parse(start, data)
+            self._start(start + match.start(), primed=True)
+            self._parse(start + match.start(), view[match.start() :])
 
-    def _parse(self, start: int, data: bytes) -> None:
-        """Parse `data`, which begins at file offset `start`, with as many new starts as it takes."""
-        while True:
-            try:
-                self.parser.Parse(data, False)
-            except expat.ExpatError as error:
-                at = self._after(error, start, data)
-                if at is None:
-                    return
-                self._start(start + at, primed=True)
-                start, data = start + at, data[at:]
-            else:
-                if self.fed - (self.base + self.parser.CurrentByteIndex) > LARGEST_ROW:
-                    raise SeamError(f"{self.name} has a row of more than {LARGEST_ROW >> 20} MiB: it is no dump.")
-                return
-
-    def _after(self, error: expat.ExpatError, start: int, data: bytes) -> int | None:
-        """Where in `data` to start again after `error`."""
-        if self.root is None:
-            raise SeamError(f"{self.name} is no dump of posts: not XML ({error}); give Posts.xml.") from error
-        self.rows.append(BAD_ROW)
-        wrong = self.base + self.parser.ErrorByteIndex - start
-        # A tag that an unclosed quote or an unclosed row has run into is itself whole: start again at it.
-        reach = 2 if error.code in (_INVALID_TOKEN, _TAG_MISMATCH) else 0
-        already = self.base + len(_ROOT) - start
-        return self._search(data, max(wrong + 1 - reach, already + 1, 0))
-
-    def _search(self, data: bytes, begin: int) -> int | None:
-        match = _RESTART.search(data, begin)
-        self.lost = None if match else data[max(begin, len(data) - _LONGEST_RESTART) :]
-        return match.start() if match else None
+    def _parse(self, start: int, data: bytes | memoryview) -> None:
+        """Parse `data`, which begins at file offset `start`; `lost_from` says whether and where that failed."""
+        self.lost_from = None
+        try:
+            self.parser.Parse(data, False)
+        except expat.ExpatError as error:
+            if self.root is None:
+                raise SeamError(f"{self.name} is no dump of posts: not XML ({error}); give Posts.xml.") from error
+            self.rows.append(BAD_ROW)
+            # A tag that an unclosed quote (or an unclosed row) has run into is itself whole: start again at it.
+            wrong = self.base + self.parser.ErrorByteIndex
+            self.lost_from = max(wrong + 1 - _REACH.get(error.code, 0), self.base + len(_ROOT) + 1)
+        else:
+            if self.fed - (self.base + self.parser.CurrentByteIndex) > LARGEST_ROW:
+                raise SeamError(f"{self.name} has a row of more than {LARGEST_ROW >> 20} MiB: it is no dump.")
 
     def take(self) -> list[Record | Bad]:
         rows, self.rows = self.rows, []
         return rows
 
     def finish(self) -> None:
-        broken = self.lost is not None
+        broken = self.lost_from is not None
         if not broken:
             try:
                 self.parser.Parse(b"", True)

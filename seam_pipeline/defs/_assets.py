@@ -13,15 +13,27 @@ from ..experiment import Experiment, fingerprint
 from ..progress import Progress
 from ..store import Store
 from ._node import Axis, Node, Partition
-from ._run import Made, Reporter, make
+from ._run import Made, make
 from ._study import Study, relation
 
-_listener: list[Reporter] = []
 
 
-def listen(reporter: Reporter | None) -> None:
-    """Send progress of in-process steps to a display; None sends it to Dagster's log."""
-    _listener[:] = [reporter] if reporter else []
+class Listener:
+    """Told of in-process steps as they go; labels are `asset` or `asset [partition]`."""
+
+    def step(self, label: str, done: int, total: int) -> None:
+        """An artifact is at step `done` of `total`; (0, 0) when it starts."""
+
+    def made(self, label: str, seconds: float) -> None:
+        """An artifact has been written."""
+
+
+_listeners: list[Listener] = []
+
+
+def listen(listener: Listener | None) -> None:
+    """Send progress of in-process steps to a listener; None sends it to Dagster's log."""
+    _listeners[:] = [listener] if listener else []
 
 
 def partitions_of(experiment: Experiment, axis: Axis) -> dg.PartitionsDefinition | None:
@@ -60,6 +72,8 @@ def build_asset(study: Study, node: Node, store: Store) -> dg.AssetsDefinition:
             made = make(study, store, node, partition, _report(context, node, partition))
         except SeamError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
+        for listener in _listeners:
+            listener.made(_label(node, partition), made.record.seconds)
         return dg.MaterializeResult(
             metadata=dict(_metadata(study, node, store, made)),
             data_version=dg.DataVersion(made.record.data_version),
@@ -72,10 +86,17 @@ def build_asset(study: Study, node: Node, store: Store) -> dg.AssetsDefinition:
     return step
 
 
+def _label(node: Node, partition: Partition) -> str:
+    return node.name if partition.key is None else f"{node.name} [{partition.key}]"
+
+
 def _dependency(study: Study, node: Node, dep: str) -> dg.AssetDep:
     how = relation(study.nodes[dep].axis, node.axis)
     mapping: dg.PartitionMapping | None = None
-    if how == "rank":
+    best = study.axis(study.nodes[dep].axis)[0].key
+    if dep in node.best and best is not None:
+        mapping = dg.SpecificPartitionsPartitionMapping([best])
+    elif how == "rank":
         ranks = range(1, len(study.experiment.reward.ranks) + 1)
         mapping = dg.StaticPartitionMapping({f"pm{r:02d}": f"rm{r:02d}" for r in ranks})
     return dg.AssetDep(dg.AssetKey([study.experiment.name, dep]), partition_mapping=mapping)
@@ -87,9 +108,10 @@ def _check_texts(node: Node) -> list[tuple[str, str]]:
 
 
 def _report(context: dg.AssetExecutionContext, node: Node, partition: Partition) -> Progress:
-    if _listener:
-        reporter, label = _listener[0], node.name if partition.key is None else f"{node.name} [{partition.key}]"
-        return lambda done, total: reporter(label, done, total)
+    if _listeners:
+        listener, label = _listeners[0], _label(node, partition)
+        listener.step(label, 0, 0)
+        return lambda done, total: listener.step(label, done, total)
     started = last = time.monotonic()
 
     def log(done: int, total: int) -> None:

@@ -61,15 +61,14 @@ class Step:
     def world(self) -> "World":
         """The testbed's world; only on the testbed."""
         assert isinstance(self.experiment.data, TestbedData)
-        return world_of(self.experiment.data)
+        return _world(self.experiment.data.model_dump_json())
 
 
 @lru_cache(maxsize=2)
-def world_of(settings: TestbedData) -> "World":
-    """Build a world once per process."""
+def _world(settings: str) -> "World":
     from ..testbed import World
 
-    return World(settings)
+    return World(TestbedData.model_validate_json(settings))
 
 
 Inputs = dict[str, Any]
@@ -100,6 +99,8 @@ class Node:
     compute: Callable[[Step, Inputs], Any]
     axis: Axis = "one"
     deps: tuple[str, ...] = ()
+    best: frozenset[str] = frozenset()
+    """Dependencies of which only the partition of the best ranks is read."""
     settings: Callable[[Experiment, Partition], tuple[Any, ...]] = nothing
     version: str = "1"
     """Raised by hand when the code's result changes."""
@@ -108,7 +109,7 @@ class Node:
     """Where the value is a dict of tables: the one that the schema and the checks are about."""
     checks: tuple[Check, ...] = ()
     cells: tuple[Cell, ...] | None = None
-    """Cells that the study wants; None is the whole axis."""
+    """Cells that the study wants (on the pm axis: the rows with such a cell); None is the whole axis."""
     external: Callable[[Experiment], str] | None = None
     """State outside the store that the node reads, e.g. the dumps' sizes and times."""
     figure: Callable[[Any], bytes | None] | None = None

@@ -1,7 +1,6 @@
 """Making one artifact: load its inputs, compute, check, write."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,8 +47,8 @@ def make(study: Study, store: Store, node: Node, partition: Partition, report: P
         failed_checks=tuple(name for name, problem in problems.items() if problem),
         seconds=round(time.monotonic() - started, 3),
     )
-    store.commit(record)
-    return Made(record, value, problems)
+    final = store.commit(record)
+    return Made(record, final if kind == "folder" else value, problems)
 
 
 def load_inputs(study: Study, store: Store, node: Node, partition: Partition) -> Inputs:
@@ -94,6 +93,3 @@ def _schema_problem(schema: pa.Schema, table: pa.Table) -> str | None:
     nulls = [f.name for f in schema if not f.nullable and table[f.name].null_count]
     return f"null in {', '.join(nulls)}" if nulls else None
 
-
-Reporter = Callable[[str, int, int], None]
-"""Called with (label, steps done, steps in total) while an artifact is made."""

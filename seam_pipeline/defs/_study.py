@@ -54,15 +54,20 @@ class Study:
         """The node's partitions that the study asks for."""
         if node.cells is None:
             return self.axis(node.axis)
+        if node.axis == "pm":
+            rows = {pm for pm, _ in node.cells}
+            return tuple(p for p in self.axis("pm") if p.pm in rows)
         return tuple(p for p in self.axis(node.axis) if p.cell in node.cells)
 
     def is_fan_in(self, node: Node, dep: str) -> bool:
         """Whether the node reads several partitions of `dep` at once."""
-        return relation(self.nodes[dep].axis, node.axis) == "all"
+        return dep not in node.best and relation(self.nodes[dep].axis, node.axis) == "all"
 
     def upstream(self, node: Node, partition: Partition, dep: str) -> tuple[Partition, ...]:
         """Partitions of `dep` that one partition of `node` reads."""
         source = self.nodes[dep]
+        if dep in node.best:
+            return self.axis(source.axis)[:1]
         how = relation(source.axis, node.axis)
         if how == "all":
             wanted = self.wanted(source)

@@ -71,19 +71,24 @@ def _contrast(step: Step, inputs: Inputs) -> pa.Table:
 
 
 def _llm(step: Step, inputs: Inputs) -> pa.Table:
-    from ..candidates.llm import openai_candidates, testbed_candidates
+    from ..candidates.llm import llm_candidates
 
     candidates = step.experiment.candidates
     assert candidates.llm is not None
-    rl = split_of(inputs["rl_data"], "train")
-    if candidates.llm.generator == "testbed":
-        return testbed_candidates(rl, step.world.worse_answers, candidates.n, step.experiment.seed, step.report)
-    return openai_candidates(rl, candidates.llm, candidates.n, step.cache / "llm.sqlite", step.report)
+    return llm_candidates(
+        split_of(inputs["rl_data"], "train"),
+        candidates.llm,
+        candidates.n,
+        step.experiment.seed,
+        worse_answers=step.world.worse_answers if candidates.llm.generator == "testbed" else None,
+        cache_path=step.cache / "llm.sqlite",
+        progress=step.report,
+    )
 
 
 def _adversarial(step: Step, inputs: Inputs) -> pa.Table:
     from ..candidates.adversarial import adversarial_candidates
-    from ..models import load_reward
+    from ..models.stack import load_reward
 
     candidates = step.experiment.candidates
     assert candidates.adversarial is not None

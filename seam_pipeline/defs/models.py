@@ -138,7 +138,7 @@ def _reward_model(step: Step, inputs: Inputs) -> Path:
 
 
 def _reward_quality(step: Step, inputs: Inputs) -> pa.Table:
-    from ..models import load_reward
+    from ..models.stack import load_reward
     from ..scoring.quality import reward_quality
 
     rm = load_reward(inputs["reward_model"] / MODEL, step.device)
@@ -152,7 +152,7 @@ def _curve(column: str) -> Any:
             return None
         import pyarrow.parquet as pq
 
-        from ..report.figures import curve_png
+        from ._curves import curve_png
 
         return curve_png(pq.read_table(path), column)
 

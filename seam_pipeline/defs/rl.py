@@ -82,6 +82,7 @@ def _of_method(experiment: Experiment, method: Method) -> list[Node]:
             lambda step, inputs: by_policy(inputs[judged]),
             axis="pm",
             deps=(judged,),
+            cells=cells,
         ),
         Node(
             f"ppo_metrics_{method}_by_policy",
@@ -90,6 +91,7 @@ def _of_method(experiment: Experiment, method: Method) -> list[Node]:
             lambda step, inputs: _metrics(inputs[trained]),
             axis="pm",
             deps=(trained,),
+            cells=cells,
         ),
     ]
 
@@ -156,7 +158,7 @@ def _metrics(cells: dict[Partition, Path]) -> pa.Table:
 
 
 def _learning_curves(folder: Path) -> bytes | None:
-    from ..report.figures import curve_png
+    from ._curves import curve_png
 
     return curve_png(metrics_of(folder), "reward_mean", by="seed")
 
@@ -178,7 +180,7 @@ def _rlhf_quality(step: Step, inputs: Inputs, method: Method) -> pa.Table:
 def _answers(step: Step, inputs: Inputs, policies: dict[int, Path]) -> pa.Table:
     from ..judging import make_judge
     from ..judging.answers import judged_answers
-    from ..models import load_policy
+    from ..models.stack import load_policy
 
     e = step.experiment
     questions = split_of(inputs["rl_data"], "test").slice(0, e.evaluation.questions)

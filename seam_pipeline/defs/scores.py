@@ -17,6 +17,8 @@ GROUP = "4_scores"
 def nodes(experiment: Experiment) -> list[Node]:
     """Three passes per variant, and the base model's perplexities where a method needs them."""
     found = [node for variant in experiment.candidates.variants for node in _of_variant(variant)]
+    if "adversarial" in experiment.candidates.variants:
+        found.append(_adversarial_rows())
     if "perplexity" in experiment.methods:
         found.append(
             Node(
@@ -67,9 +69,9 @@ def _of_variant(variant: Variant) -> list[Node]:
             f"seam_scores_{variant}",
             GROUP,
             f"One row per RL train instruction: SEAM of the pair from {variant} candidates; and one row per candidate.",
-            lambda step, inputs: _seam(inputs, likelihoods, rewards),
+            lambda step, inputs: _seam(inputs, likelihoods, rewards, candidates),
             axis="grid",
-            deps=(likelihoods, rewards, "rl_data"),
+            deps=(likelihoods, rewards, candidates, "rl_data"),
             schema=tables.SEAM_SCORES,
             main="scores",
             checks=(finite("seam_log", "seam_prob", "seam_mean_log", "seam_mean_prob"),),
@@ -83,6 +85,18 @@ def _of_variant(variant: Variant) -> list[Node]:
             deps=(f"seam_scores_{variant}",),
         ),
     ]
+
+
+def _adversarial_rows() -> Node:
+    cells = "candidate_likelihoods_adversarial"
+    return Node(
+        f"{cells}_by_policy",
+        GROUP,
+        "One row per adversarial candidate and reward model: a row of the grid of likelihoods.",
+        lambda step, inputs: by_policy(inputs[cells]),
+        axis="pm",
+        deps=(cells,),
+    )
 
 
 def by_policy(cells: dict[Partition, Any], name: str | None = None) -> pa.Table:
@@ -99,9 +113,9 @@ def _scoring(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
 
 
 def _likelihoods(step: Step, inputs: Inputs, candidates: str) -> pa.Table:
-    from ..models import load_policy
-    from ..scoring.likelihood import score_likelihoods
+    from ..models.stack import load_policy
     from ..scoring.items import items_of
+    from ..scoring.likelihood import score_likelihoods
 
     policy = load_policy(inputs["policy_model"] / MODEL, step.device)
     items = items_of(split_of(inputs["rl_data"], "train"), inputs[candidates])
@@ -109,7 +123,7 @@ def _likelihoods(step: Step, inputs: Inputs, candidates: str) -> pa.Table:
 
 
 def _rewards(step: Step, inputs: Inputs, candidates: str) -> pa.Table:
-    from ..models import load_reward
+    from ..models.stack import load_reward
     from ..scoring.items import items_of
     from ..scoring.reward import score_rewards
 
@@ -118,16 +132,16 @@ def _rewards(step: Step, inputs: Inputs, candidates: str) -> pa.Table:
     return score_rewards(rm, items, step.experiment.scoring, step.report)
 
 
-def _seam(inputs: Inputs, likelihoods: str, rewards: str) -> dict[str, pa.Table]:
+def _seam(inputs: Inputs, likelihoods: str, rewards: str, candidates: str) -> dict[str, pa.Table]:
     from ..scoring.seam import seam_scores
 
     ids = split_of(inputs["rl_data"], "train")["id"].to_pylist()
-    found = seam_scores(inputs[likelihoods], inputs[rewards], ids)
+    found = seam_scores(inputs[likelihoods], inputs[rewards], ids, inputs[candidates])
     return {"scores": found.scores, "candidate_scores": found.candidate_scores}
 
 
 def _perplexities(step: Step, inputs: Inputs) -> pa.Table:
-    from ..models import load_policy
+    from ..models.stack import load_policy
     from ..scoring.perplexity import perplexities
 
     base = load_policy(inputs["base_model"] / MODEL, step.device)

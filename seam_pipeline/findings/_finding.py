@@ -33,8 +33,8 @@ class Finding:
     """One section of the report.
 
     `answer` is one sentence built from the numbers; `interval` names the estimate's 95% interval and its unit;
-    `n` counts `unit`s; `paper` is the paper's number in words; `nulls` counts what could not be measured, by reason; `headline`
-    is (number, what it is) for the top of the report; `numbers` are the same results for machines.
+    `n` counts `unit`s; `paper` is the paper's number in words; `nulls` counts what could not be measured, by reason;
+    `headline` is (number, what it is) for the top of the report; `numbers` are the same results for machines.
     """
 
     key: str

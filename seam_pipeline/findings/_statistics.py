@@ -12,6 +12,7 @@ from ._format import number
 Array = NDArray[np.float64]
 LEVEL = 0.95
 RESAMPLES = 2000
+MAX_UNITS = 18
 _CHUNK = 2_000_000
 
 
@@ -26,6 +27,11 @@ class Interval(NamedTuple):
     def excludes(self, point: float) -> bool:
         """Whether the interval exists and lies on one side of `point`."""
         return self.low is not None and self.high is not None and not self.low <= point <= self.high
+
+    def scaled(self, factor: float) -> "Interval":
+        """Value and ends times a positive factor."""
+        value, low, high = (None if v is None else factor * v for v in (self.value, self.low, self.high))
+        return Interval(value, low, high, self.n)
 
     def range_text(self, digits: int = 2, *, signed: bool = False, percent: bool = False) -> str:
         """`1.20 to 1.80`, or `no interval`."""
@@ -138,13 +144,16 @@ def sign_flip(differences: Sequence[float] | Array, unit: str = "seed") -> Signi
     """Exact paired permutation test of a zero mean over a few units (all sign flips).
 
     Fewer than two units: not testable. The text names the smallest p that so few units can reach, 2 / 2^n.
+    More than MAX_UNITS: ValueError, as the flips double with each unit.
     """
     d = np.asarray(differences, dtype=np.float64)
     n = len(d)
     if n < 2:
         return Significance(None, n, f"not testable ({n} {unit}{'' if n == 1 else 's'})")
+    if n > MAX_UNITS:
+        raise ValueError(f"sign_flip: {n} {unit}s are too many for an exact test; use wilcoxon")
     result = stats.permutation_test(
-        (d,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples", vectorized=True, n_resamples=2**14
+        (d,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples", vectorized=True, n_resamples=np.inf
     )
     p = float(result.pvalue)
     floor = 2.0 / 2**n

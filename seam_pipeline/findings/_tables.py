@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from seam_pipeline.selection._lowest import lowest_out
+
 Cell = tuple[int, int]
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 MAX_REASONS = 8
@@ -83,9 +85,9 @@ def small_sample(n: int, unit: str) -> tuple[str, ...]:
 
 
 def lowest(scores: Mapping[str, float], rate: float) -> set[str]:
-    """The round(rate * n) ids with the lowest scores; ties go by id."""
-    order = sorted(scores, key=lambda identity: (scores[identity], identity))
-    return set(order[: round(rate * len(order))])
+    """The ids that selection would filter out of these alone: same rounding, same rule for ties."""
+    selected = lowest_out(list(scores), list(scores.values()), {}, rate)
+    return {identity for identity, kept in columns(selected, "id", "kept") if not kept}
 
 
 def score_map(scores: pa.Table, column: str) -> dict[str, float]:

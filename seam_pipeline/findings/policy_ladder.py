@@ -76,7 +76,7 @@ def _answer(
     verdict = "up" if gain.excludes(0) and gain.value > 0 else "down" if gain.excludes(0) else "not separated at 95%"
     steps = "at every step" if up else "not at every step"
     return (
-        f"From {count(examples[ranks[0]], unit.rstrip('s'))} to {count(examples[ranks[-1]], unit.rstrip('s'))} the mean "
+        f"From {examples[ranks[0]]:,} to {count(examples[ranks[-1]], unit.rstrip('s'))} the mean "
         f"rating goes from {number(first)} to {number(last)} ({number(gain.value, signed=True)}, {verdict}; "
         f"rising {steps} of {len(ranks)} ranks)."
     )

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from seam_pipeline.report.charts import Curve, curves
+from seam_pipeline.report.charts import NARROW, Curve, curves
 from seam_pipeline.report.figures import Figure, Panel
 
 from ._finding import Finding, Row
@@ -15,7 +15,7 @@ from ._names import in_order, method_name, style_of
 from ._statistics import mean_interval, wilson
 
 Run = tuple[str, int, int, int]
-BINS = 40
+BINS = 30
 
 
 class _Learning(NamedTuple):
@@ -45,10 +45,10 @@ def ppo_learning(metrics: Mapping[Run, pa.Table]) -> Finding:
         _panel(runs, "kl", "ppo-kl", "Distance from the SFT policy", "KL (nats)", False),
         _panel(runs, "response_length", "ppo-length", "Response length", "tokens", False),
     )
-    verb = "every run" if risen == len(runs) else f"{risen} of {count(len(runs), 'run')}"
+    verb = f"all {count(len(runs), 'run')}" if risen == len(runs) else f"{risen} of {count(len(runs), 'run')}"
     answer = (
         f"The learned reward rose from the first to the last quarter of the steps in {verb}"
-        f"{f' ({len(runs)} of {len(runs)})' if risen == len(runs) else ''}, by {number(mean_rise.value, signed=True)} on average."
+        f", by {number(mean_rise.value, signed=True)} on average."
     )
     bad = sum(run.bad for run in runs.values())
     return Finding(
@@ -59,9 +59,10 @@ def ppo_learning(metrics: Mapping[Run, pa.Table]) -> Finding:
         figure=Figure(
             tuple(p for p in panels if p is not None),
             f"Lines over PPO steps. {answer}",
-            "Thin lines are single runs (one per method, cell and seed), thick lines the mean of each method's runs.",
+            "Thin lines are single runs (one per method, cell and seed), thick lines the mean of each "
+            "method's runs. In the table, KL and length are means of the last quarter.",
         ),
-        columns=("method", "policy", "reward model", "seed", "steps", "first quarter", "last quarter", "rise", "final KL", "final length"),
+        columns=("method", "PM", "RM", "seed", "steps", "first quarter", "last quarter", "rise", "KL", "length"),
         rows=tuple(_row(key, run) for key, run in runs.items()),
         n=len(runs),
         interval=f"Runs that rose: {share.text(0, percent=True)}, Wilson; mean rise {mean_rise.text(signed=True)}, "
@@ -133,4 +134,6 @@ def _panel(runs: Mapping[Run, _Learning], column: str, name: str, title: str, la
         lines.append(Curve(method_name(method), x, [float(v) for v in mean], style_of(method)))
     if not lines:
         return None
-    return curves(name, lines, x_label="PPO step", y_label=label, title=title, level=0.0 if change else None)
+    return curves(
+        name, lines, x_label="PPO step", y_label=label, title=title, level=0.0 if change else None, size=NARROW
+    )

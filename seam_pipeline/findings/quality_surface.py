@@ -5,15 +5,15 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from seam_pipeline.report.charts import Points, scatter
+from seam_pipeline.report.charts import NARROW, Points, scatter
 from seam_pipeline.report.figures import Figure, Panel
 from seam_pipeline.report.heat import heat_map
 
 from ._finding import Finding, Row, Table
-from ._format import number
+from ._format import count, number
 from ._saturation import Saturation, saturation
 from ._statistics import Interval, mean_interval, spearman_rows
-from ._tables import Cell, by_id, count_nulls, judge_caveats, rating_label, ratings, small_sample
+from ._tables import Cell, by_id, count_nulls, judge_caveats, paired, rating_label, ratings, small_sample
 from .reward_ladder import accuracy_of
 
 
@@ -23,7 +23,8 @@ def quality_surface(
     """Mean rating after RL on the full set, per (policy rank, reward-model rank), against Q_PM and Q_RM.
 
     `answers` and `policy_quality` are ANSWERS tables, `reward_quality` REWARD_QUALITY tables; cells that were not run
-    are simply absent and stay blank. Several seeds of a cell are averaged per instruction first.
+    are absent and stay blank. Seeds of a cell are averaged per question first; the gain over the cell's policy is
+    paired over questions.
     """
     scored = {cell: by_id([ratings(answers[cell])]) for cell in sorted(answers)}
     quality = {cell: mean_interval(list(values.values())) for cell, values in scored.items()}
@@ -34,7 +35,9 @@ def quality_surface(
     against_pm, against_rm = saturation(scored, pm_line), saturation(scored, rm_line)
     label = rating_label(answers.values())
     n = min((q.n for q in quality.values()), default=0)
-    answer = _answer(quality, q_pm, pm_line, rm_line, against_pm, against_rm)
+    before = {rank: by_id([ratings(table)]) for rank, table in policy_quality.items()}
+    gains = {cell: _gain(scored[cell], before.get(cell[0], {})) for cell in scored}
+    answer = _answer(quality, gains, pm_line, rm_line, against_pm, against_rm)
     return Finding(
         key="quality_surface",
         title="Figure 2: quality over the grid",
@@ -45,13 +48,13 @@ def quality_surface(
                 heat_map("surface", {c: q.value for c, q in quality.items()}, rows=sorted(q_pm), columns=sorted(q_rm),
                          title="RLHF quality", small={c: q.range_text() for c, q in quality.items()}),
                 _panel("surface-pm", quality, pm_line, "Against policy quality", f"Q_PM: {label}", 0),
-                _panel("surface-rm", quality, rm_line, "Against reward-model quality", "Q_RM: accuracy on test pairs", 2),
+                _panel("surface-rm", quality, rm_line, "Against reward-model quality", "Q_RM: accuracy", 2),
             ),
             f"Heat map of RLHF quality over the grid, and scatter plots against both qualities. {answer}",
             "Mean rating per cell, with its 95% interval; cells that were not run stay blank.",
         ),
-        columns=("pair", "Q_PM", "Q_RM", "RLHF quality", "95% CI", "gain over its policy", "n", "seeds"),
-        rows=tuple(_row(c, quality[c], q_pm.get(c[0]), q_rm.get(c[1]), answers[c]) for c in quality),
+        columns=("pair", "Q_PM", "Q_RM", "RLHF quality", "95% CI", "gain over policy", "its 95% CI", "n", "seeds"),
+        rows=tuple(_row(c, quality[c], q_pm.get(c[0]), q_rm.get(c[1]), gains[c], answers[c]) for c in quality),
         n=n,
         interval="Per cell in the table and the figure, bootstrap over questions.",
         paper="Quality rises with both and then flattens (Fig. 2, ten by ten pairs, read off the figure).",
@@ -70,15 +73,22 @@ def quality_surface(
     )  # fmt: skip
 
 
-def _row(cell: Cell, quality: Interval, pm: Interval | None, rm: Interval | None, table: pa.Table) -> Row:
-    gain = None if quality.value is None or pm is None or pm.value is None else quality.value - pm.value
+def _gain(after: Mapping[str, float], before: Mapping[str, float]) -> Interval:
+    x, y = paired(after, before)
+    return mean_interval(x - y)
+
+
+def _row(
+    cell: Cell, quality: Interval, pm: Interval | None, rm: Interval | None, gain: Interval, table: pa.Table
+) -> Row:
     return (
         f"PM {cell[0]} / RM {cell[1]}",
         pm.value if pm else None,
         number(rm.value, 1, percent=True) if rm else None,
         quality.value,
         quality.range_text(),
-        number(gain, signed=True),
+        number(gain.value, signed=True),
+        gain.range_text(signed=True),
         quality.n,
         len(table.column("seed").unique()),
     )
@@ -90,7 +100,8 @@ def _panel(
     cells = [c for c in quality if line.get(c) is not None and quality[c].value is not None]
     bars = [(q.low, q.high) if q.low is not None else (q.value, q.value) for q in (quality[c] for c in cells)]
     points = Points("cells", [line[c] for c in cells], [quality[c].value for c in cells], style, bars)  # type: ignore[misc, arg-type]
-    return scatter(name, [points], x_label=x_label, y_label="RLHF quality", title=title)
+    percent = x_label.endswith("accuracy")
+    return scatter(name, [points], x_label=x_label, y_label="RLHF quality", title=title, percent=percent, size=NARROW)
 
 
 def _headline(quality: Mapping[Cell, Interval]) -> tuple[str, str] | None:
@@ -109,7 +120,7 @@ def _correlation(quality: Mapping[Cell, Interval], line: Mapping[Cell, float | N
 
 def _answer(
     quality: Mapping[Cell, Interval],
-    q_pm: Mapping[int, Interval],
+    gains: Mapping[Cell, Interval],
     pm_line: Mapping[Cell, float | None],
     rm_line: Mapping[Cell, float | None],
     against_pm: Saturation,
@@ -117,15 +128,11 @@ def _answer(
 ) -> str:
     if not quality:
         return "No cell of the grid was run."
-    better = worse = 0
-    for (pm, _), q in quality.items():
-        before = q_pm.get(pm)
-        if before is not None and before.value is not None:
-            better += q.low is not None and q.low > before.value
-            worse += q.high is not None and q.high < before.value
+    better = sum(gain.excludes(0) and (gain.value or 0) > 0 for gain in gains.values())
+    worse = sum(gain.excludes(0) and (gain.value or 0) < 0 for gain in gains.values())
     pm, rm = (number(_correlation(quality, line), signed=True) for line in (pm_line, rm_line))
     return (
-        f"Over {len(quality)} cells RLHF quality goes with policy quality (rank correlation {pm}) and with reward-model "
-        f"accuracy ({rm}); {better} cells lie above their policy's own quality at 95%, {worse} below; "
-        f"saturation in Q_PM: {against_pm.verdict}, in Q_RM: {against_rm.verdict}."
+        f"Over {count(len(quality), 'cell')} RLHF quality has rank correlation {pm} with policy quality and {rm} with "
+        f"reward-model accuracy; RL made {better} better and {worse} worse than their policy at 95%; "
+        f"slope above the bend in Q_PM: {against_pm.verdict}; in Q_RM: {against_rm.verdict}."
     )

@@ -59,7 +59,8 @@ def reward_ladder(
         ),
         n=min(accuracy[rank].n for rank in ranks),
         interval=f"Accuracy with the most pairs: {best.text(1, percent=True)}, Wilson.",
-        paper="66.1% for LLaMA2-7B's best reward model, 66.9% for 13B, 67.6% for 70B (Table 2, columns read as swapped).",
+        paper="66.1% for LLaMA2-7B's best reward model, 66.9% for 13B, 67.6% for 70B (Table 2, whose two quality "
+        "columns look swapped).",
         caveats=(
             "Pairs of one question are counted as independent, which makes the interval a little too narrow "
             f"({count(accuracy[ranks[-1]].n, 'pair')} of {count(questions[ranks[-1]], 'question')}).",

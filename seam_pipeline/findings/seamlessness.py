@@ -20,7 +20,9 @@ PAPER_OVERLAP = {((1, 1), (3, 3)): "72%", ((1, 1), (5, 5)): "64%", ((3, 3), (5, 
 
 
 def seamlessness(scores: Scores, form: str = "log", rate: float = 0.2) -> Finding:
-    """Mean SEAM per pair, agreement of the forms, overlap of the lowest-`rate` sets, from SEAM_SCORES by variant and cell.
+    """Mean SEAM per pair, agreement of the forms, overlap of the lowest-`rate` sets.
+
+    `scores` are SEAM_SCORES tables by variant and cell.
 
     An overlap is |A ∩ B| / |A| of two lowest-`rate` sets of equal size over the instructions that both score;
     unrelated sets overlap by `rate`.
@@ -35,7 +37,7 @@ def seamlessness(scores: Scores, form: str = "log", rate: float = 0.2) -> Findin
                  title=variant_name(v), deep_is_low=True, small={c: f"n = {means[v, c].n}" for c in scores[v]})
         for v in variants
     )  # fmt: skip
-    forms = {v: _forms_agree(scores[v]) for v in variants}
+    agreement = tuple((variant_name(v), *_forms_agree(scores[v])) for v in variants)
     pairs, across = _pair_overlaps(maps, variants, rate), _variant_overlaps(maps, variants, cells, rate)
     answer = _answer(pairs, across, rate)
     return Finding(
@@ -46,7 +48,7 @@ def seamlessness(scores: Scores, form: str = "log", rate: float = 0.2) -> Findin
         figure=Figure(
             panels,
             f"Heat maps of the mean SEAM score over policy and reward-model ranks. {answer}",
-            f"Mean seam_{form} per instruction; deeper colour is lower, that is, less seamless.",
+            f"Mean seam_{form} per instruction; the more a cell stands out from the page, the less seamless it is.",
         ),
         columns=("variant", "pair", "mean", "95% CI", "scored", "of", "no misjudgement", "mean set size"),
         rows=tuple(_row(v, c, scores[v][c], maps[v, c], means[v, c]) for v, c in maps),
@@ -61,9 +63,10 @@ def seamlessness(scores: Scores, form: str = "log", rate: float = 0.2) -> Findin
         nulls=_nulls(scores, form),
         more=(
             Table("Do the forms rank instructions alike? Spearman's correlation of log and prob, mean over pairs",
-                  ("variant", "correlation", "lowest pair", "pairs"), tuple((variant_name(v), *forms[v]) for v in variants)),
+                  ("variant", "correlation", "lowest pair", "pairs"), agreement),
             Table(f"Overlap of the lowest {rate:.0%} between pairs (unrelated sets: {rate:.0%})",
-                  ("variant", "pair A", "pair B", "overlap", "95% CI", "set size", "paper"), tuple(row for row, _ in pairs)),
+                  ("variant", "pair A", "pair B", "overlap", "95% CI", "set size", "paper"),
+                  tuple(row for row, _ in pairs)),
             Table(f"Overlap of the lowest {rate:.0%} between variants (unrelated sets: {rate:.0%})",
                   ("pair", "variant A", "variant B", "overlap", "95% CI", "set size"), tuple(row for row, _ in across)),
         ),
@@ -75,7 +78,7 @@ def seamlessness(scores: Scores, form: str = "log", rate: float = 0.2) -> Findin
 
 
 def overlap(a: Mapping[str, float], b: Mapping[str, float], rate: float) -> Interval:
-    """Share of the lowest-`rate` set that two scores have in common, over the ids that both score; n is the set size."""
+    """Share of the lowest-`rate` set that two scores share, over the ids that both score; n is the set size."""
     shared = a.keys() & b.keys()
     low_a, low_b = (lowest({i: side[i] for i in shared}, rate) for side in (a, b))
     return wilson(len(low_a & low_b), len(low_a))
@@ -143,8 +146,8 @@ def _tie_caveat(maps: Mapping[tuple[str, Cell], Mapping[str, float]], rate: floa
     if not short:
         return ()
     return (
-        f"In {short} of {len(maps)} variant-pair combinations fewer than {rate:.0%} of the instructions have a score below "
-        "zero; the rest of the lowest set is chosen among ties by id.",
+        f"In {short} of {len(maps)} variant-pair combinations fewer than {rate:.0%} of the instructions have a score "
+        "below zero; the rest of the lowest set is chosen among ties by a hash of the id.",
     )
 
 

@@ -15,6 +15,8 @@ from ._names import in_order, method_name, style_of
 from ._statistics import Interval, Significance, bootstrap, holm, mean_interval, p_text, ratio_rows, sign_flip, wilcoxon
 from ._tables import Cell, by_id, count_nulls, judge_caveats, rating_label, ratings, small_sample
 
+MIN_SEEDS = 6
+"""Fewer cannot reach p < 0.05 in an exact two-sided sign-flip test (2 / 2^6 = 0.031)."""
 Answers = Mapping[str, Mapping[Cell, pa.Table]]
 _Rated = dict[tuple[Cell, int, str], float]
 
@@ -36,9 +38,9 @@ class Comparison:
 def selection_methods(answers: Answers, policy_quality: Mapping[int, pa.Table], rate: float = 0.2) -> Finding:
     """Rating after RL per selection method, and its difference from the full set.
 
-    `answers` are ANSWERS tables by method and cell; `policy_quality` those of the policies before RL, by rank. Everything
-    is compared on the (cell, seed, question) triples that both sides rated. Questions are the units of the interval and
-    of Wilcoxon's test (Holm over methods), seeds those of the exact sign-flip test.
+    `answers` are ANSWERS tables by method and cell; `policy_quality` those of the policies before RL, by rank.
+    Everything is compared on the (cell, seed, question) triples that both sides rated. Questions are the units of the
+    interval and of Wilcoxon's test (Holm over methods), seeds those of the exact sign-flip test.
     """
     rated = {method: _rated(tables) for method, tables in answers.items()}
     others = [method for method in in_order(answers) if method != "full"]
@@ -46,40 +48,49 @@ def selection_methods(answers: Answers, policy_quality: Mapping[int, pa.Table], 
     found = [compare(method, rated[method], full) for method in others]
     adjusted = holm([one.questions.p for one in found])
     answer = _answer(found, adjusted)
-    caveats = [*judge_caveats(t for tables in answers.values() for t in tables.values())]
+    tables = [table for per_cell in answers.values() for table in per_cell.values()]
+    caveats = [*judge_caveats(tables)]
     max((one.cells for one in found), default=0)
     seeds = max((one.seeds.n for one in found), default=0)
-    if seeds < 6:
+    if seeds < MIN_SEEDS:
         caveats.append(
             f"{count(seeds, 'seed')} per cell: an exact test over fewer than six seeds cannot reach p < 0.05, so the "
             "interval over questions speaks for these training runs, not for others."
         )
     n = min((one.difference.n for one in found), default=0)
-    best = max(
-        (one for one in found if one.relative.value is not None), key=lambda one: one.relative.value or 0, default=None
-    )
     return Finding(
         key="selection_methods",
         title="Figure 6: selection methods",
         question=f"Does leaving out the {rate:.0%} of instructions with the lowest scores give a better model?",
         answer=answer,
         figure=_figure(found, full, policy_quality, answers, answer),
-        columns=("method", "cells", "runs", "rating", "difference from full", "95% CI", "relative", "p over questions (Holm)",
-                 "test over seeds"),
+        columns=("method", "cells", "runs", "rating", "difference from full", "95% CI", "relative",
+                 "p over questions (Holm)", "test over seeds"),
         rows=tuple(_row(one, p) for one, p in zip(found, adjusted, strict=True)),
         n=n,
-        interval="; ".join(f"{method_name(one.method)} {one.relative.text(1, signed=True, percent=True)}" for one in found)
+        interval="; ".join(_relative(one) for one in found if one.method.startswith("seam_"))
         + "; relative to full, paired bootstrap over questions.",
         paper="SEAM filtering +4.5% (abstract), GPT > Contrast > Adv, random no change (Fig. 6, top-5 pairs).",
         caveats=(*caveats, *small_sample(n, "question")),
-        nulls=count_nulls((t for tables in answers.values() for t in tables.values()), "rating", "answer without a rating"),
+        nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
         more=(Table("Mean rating before and after RL, over each method's own cells",
                     ("what", "cells", "mean rating", "95% CI", "n"), _levels(rated, policy_quality)),),
-        headline=None if best is None
-        else (number(best.relative.value, 1, signed=True, percent=True), f"{method_name(best.method)} against the full set"),
+        headline=_headline(found),
         numbers={f"{one.method}_relative": one.relative.value for one in found},
     )  # fmt: skip
+
+
+def _relative(one: Comparison) -> str:
+    return f"{method_name(one.method)} {one.relative.text(1, signed=True, percent=True)}"
+
+
+def _headline(found: list[Comparison]) -> tuple[str, str] | None:
+    """The first SEAM variant in the study's order, not the best of those seen."""
+    for one in found:
+        if one.relative.value is not None and one.method.startswith("seam_"):
+            return number(one.relative.value, 1, signed=True, percent=True), f"{method_name(one.method)} against full"
+    return None
 
 
 def compare(method: str, rated: _Rated, full: _Rated) -> Comparison:
@@ -147,32 +158,52 @@ def _figure(
         return None
     label = rating_label(t for tables in answers.values() for t in tables.values())
     percent = [
-        (method_name(one.method), Interval(*(None if v is None else 100 * v for v in one.relative[:3]), one.relative.n),
+        (method_name(one.method), one.relative.scaled(100),
          style_of(one.method))
         for one in found
     ]  # fmt: skip
     marks = [4.5 if one.method == "seam_gpt" else 0.0 if one.method == "random" else None for one in found]
     panels = [
-        forest("selection", percent, x_label="change of the mean rating against the full set (%)", title="Effect of selection",
-               reference=(0.0, "full set"), marks=marks, marks_label="the paper"),
+        forest("selection", percent, x_label="change of the mean rating against the full set (%)",
+               title="Effect of selection", reference=(0.0, "full set"), marks=marks, marks_label="the paper"),
     ]  # fmt: skip
-    levels = [
-        (f"{method_name(one.method)}", one.quality, style_of(one.method))
-        for one in found
-        if one.quality.value is not None
-    ]
-    cells = {cell for cell, _, _ in full}
-    ranks = [rank for rank in sorted({pm for pm, _ in cells}) if rank in policy_quality]
-    if ranks:
-        start = mean_interval(list(by_id([ratings(policy_quality[rank]) for rank in ranks]).values()))
-        levels.insert(0, ("Before RL", start, 6))
-    panels.append(forest("selection-level", levels, x_label=label, title="Mean rating"))
+    panels.append(forest("selection-level", _level_rows(found, full, answers, policy_quality), x_label=label,
+                         title="Mean rating over the same runs"))  # fmt: skip
     return Figure(
         tuple(panels),
         f"Forest plot of each selection method against the full set. {answer}",
-        "Bars are 95% intervals over questions, paired with the full set on the left. The paper's diamonds: +4.5% is its "
-        "headline for SEAM (shown at SEAM-GPT, its best variant), random is reported as no change.",
+        "Bars are 95% intervals over questions, paired with the full set on the left. The paper's diamonds: +4.5% is "
+        "its headline for SEAM (shown at SEAM-GPT, its best variant), random is reported as no change.",
     )
+
+
+def _level_rows(
+    found: list[Comparison], full: _Rated, answers: Answers, policy_quality: Mapping[int, pa.Table]
+) -> list[tuple[str, Interval, int]]:
+    """Before RL and the full set, both over the cells of the other methods, then each method."""
+    cells = {cell for method, tables in answers.items() if method != "full" for cell in tables}
+    before = [ratings(policy_quality[rank]) for rank in sorted({pm for pm, _ in cells}) if rank in policy_quality]
+    per_question: dict[str, list[float]] = {}
+    for (cell, _, identity), rating in sorted(full.items()):
+        if cell in cells:
+            per_question.setdefault(identity, []).append(rating)
+    rows = [
+        ("Before RL", mean_interval(list(by_id(before).values())), 5),
+        (method_name("full"), mean_interval([float(np.mean(v)) for v in per_question.values()]), style_of("full")),
+        *((method_name(one.method), one.quality, style_of(one.method)) for one in found),
+    ]
+    return [row for row in rows if row[1].value is not None]
+
+
+def _seeds_text(found: list[Comparison]) -> str:
+    """What the test over seeds adds to the sentence."""
+    n = max((one.seeds.n for one in found), default=0)
+    if n < 2:
+        return "; over seeds: not testable"
+    if n < MIN_SEEDS:
+        return f"; over {n} seeds no difference can be separated at 95%"
+    clear = [method_name(one.method) for one in found if one.seeds.p is not None and one.seeds.p < 0.05]
+    return f"; over {n} seeds: {listing(clear) or 'none'} separated at 95%"
 
 
 def _answer(found: list[Comparison], adjusted: list[float | None]) -> str:
@@ -199,4 +230,4 @@ def _answer(found: list[Comparison], adjusted: list[float | None]) -> str:
     )
     order = " > ".join(method_name(one.method).removeprefix("SEAM-") for one in seams)
     tail = f"; SEAM variants by point estimate: {order}" if len(seams) > 1 else ""
-    return "; ".join(parts) + tail + "."
+    return "; ".join(parts) + _seeds_text([one for one, _ in known]) + tail + "."

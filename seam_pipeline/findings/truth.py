@@ -29,8 +29,8 @@ def truth(
     """AUC and rank correlation of low scores with the pair's real mismatch on its own answers.
 
     `scores` are SEAM_SCORES of one pair by variant; `mismatch` has `id` and `mismatch` (see `mismatch_of_samples`; null
-    where unknown); `baselines` are SELECTED tables of other methods (low score = filtered first). A positive of the AUC is
-    an instruction whose mismatch lies above the median. Both measures are of minus the score, so that AUC > 0.5 and
+    where unknown); `baselines` are SELECTED tables of other methods (low score = filtered first). A positive of the AUC
+    is an instruction whose mismatch lies above the median. Both measures are of minus the score, so that AUC > 0.5 and
     correlation > 0 mean: a low score predicts mismatch.
     """
     real = {i: m for i, m in columns(mismatch, "id", "mismatch") if m is not None}
@@ -41,6 +41,7 @@ def truth(
     for method in in_order(baselines or {}):
         found.append((method_name(method), "baseline", *_measure(score_map((baselines or {})[method], "score"), real)))
     styles = [style_of(v) for v in in_order(scores) for _ in forms] + [style_of(m) for m in in_order(baselines or {})]
+    bars = [(f"{name} {form}", auc, style) for (name, form, auc, _), style in zip(found, styles, strict=True)]
     n = max((auc.n for _, _, auc, _ in found), default=0)
     answer = _answer(found)
     values = np.array(list(real.values()))
@@ -51,8 +52,7 @@ def truth(
         answer=answer,
         figure=Figure(
             (
-                forest("truth", [(f"{name} {form}", auc, style) for (name, form, auc, _), style in zip(found, styles, strict=True)],
-                       x_label="AUC (share of right orderings)", title="Low score against real mismatch",
+                forest("truth", bars, x_label="AUC (share of right orderings)", title="Low score against real mismatch",
                        reference=(0.5, "chance")),
             ),
             f"AUC with 95% intervals per variant and form. {answer}",
@@ -61,10 +61,9 @@ def truth(
         columns=("score", "form", "AUC", "95% CI", "rank correlation", "95% CI of it", "n"),
         rows=tuple(_row(*one) for one in found),
         n=n,
-        interval="; ".join(f"{name} {form}: AUC {auc.text()}" for name, form, auc, _ in found[:1]) + ", bootstrap over instructions."
-        if found else "–",
-        paper="Not tested there: the paper has no truth to compare with; its humans disagree with the reward model on about "
-        "40% of pairs of the policies' answers (section 4.2).",
+        interval=f"{bars[0][0]}: AUC {bars[0][1].text()}, bootstrap over instructions." if bars else "–",
+        paper="Not tested there: the paper has no truth to compare with; its humans disagree with the reward model on "
+        "about 40% of pairs of the policies' answers (section 4.2).",
         caveats=(
             "The testbed's truth is a program's; it says whether the idea works there, not on real answers.",
             f"Mean mismatch {number(float(values.mean()) if len(values) else None, 2)}; one pair of models.",
@@ -80,8 +79,8 @@ def truth(
 def mismatch_of_samples(samples: pa.Table) -> pa.Table:
     """Real mismatch per instruction from the policy's own sampled answers (`id`, `reward`, `rating` the gold rating).
 
-    The share of answer pairs with different gold ratings that the reward orders wrongly (reward ties: half); null where no
-    two ratings differ. Returns `id`, `mismatch`, `n_pairs`.
+    The share of answer pairs with different gold ratings that the reward orders wrongly (reward ties: half); null where
+    no two ratings differ. Returns `id`, `mismatch`, `n_pairs`.
     """
     gathered: dict[str, list[tuple[float, float]]] = {}
     for identity, reward, rating in columns(samples, "id", "reward", "rating"):
@@ -147,15 +146,13 @@ def _answer(found: list[tuple[str, str, Interval, Interval]]) -> str:
     known = [(f"{name} {form}", auc) for name, form, auc, _ in found if auc.value is not None and form != "baseline"]
     if not known:
         return "No instruction has both a score and a known mismatch: not testable."
-    right = [f"{name} ({number(auc.value)})" for name, auc in known if auc.excludes(0.5) and (auc.value or 0) > 0.5]
+    right = [(name, auc) for name, auc in known if auc.excludes(0.5) and (auc.value or 0) > 0.5]
     wrong = [f"{name} ({number(auc.value)})" for name, auc in known if auc.excludes(0.5) and (auc.value or 0) < 0.5]
-    if not right and not wrong:
-        best = max(known, key=lambda one: one[1].value or 0)
-        return f"No: none of {len(known)} scores is separated from chance at 95% (best: {best[0]}, AUC {number(best[1].value)})."
-    head = (
-        f"Yes for {len(right)} of {len(known)} scores, AUC above chance at 95%: {listing(right)}"
-        if right
-        else "No score does"
-    )
+    best, best_auc = max(right or known, key=lambda one: one[1].value or 0)
+    top = f"{best}, AUC {number(best_auc.value)}"
+    if right:
+        head = f"Yes for {len(right)} of {len(known)} scores, whose AUC is above chance at 95%; best {top}"
+    else:
+        head = f"No: none of {len(known)} scores is better than chance at 95% (best {top})"
     tail = f"; the wrong way round: {listing(wrong)}" if wrong else ""
     return head + tail + "."

@@ -56,9 +56,12 @@ def worst_instructions(
         title=f"The least seamless instructions ({name})",
         question="What does a pair's failure look like in words?",
         answer=answer,
-        figure=Figure((_panel(all_scored, list(offenders.values()), variant),), f"Scatter of candidates. {answer}",
-                      "Each point is a candidate. Above the dashed line the reward model rates it above the golden answer; "
-                      "further right the policy is likelier to write it."),
+        figure=Figure(
+            (_panel(all_scored, list(offenders.values()), variant),),
+            f"Scatter of candidates. {answer}",
+            "Each point is a candidate. Above the dashed line the reward model rates it above the golden answer; "
+            "further right the policy is likelier to write it.",
+        ),
         columns=("instruction", "score", "candidate", "nats per token", "its reward", "golden reward", "misjudgement"),
         rows=tuple(_row(i, scored[i], offenders[i], questions) for i in order),
         n=len(scored),

@@ -1,1 +1,1 @@
-"""The OpenAI-compatible client: row cache, retries, concurrency. Import the modules; this package imports nothing."""
+"""The OpenAI-compatible client: row cache, retries, concurrency. Import its modules by name."""

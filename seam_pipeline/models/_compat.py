@@ -78,3 +78,10 @@ def project(model: torch.nn.Module, hidden: torch.Tensor) -> torch.Tensor:
         logits = logits / config.logits_scaling
     cap = getattr(config, "final_logit_softcapping", None)
     return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+def window_of(model: torch.nn.Module) -> int | None:
+    """Longest sequence in tokens, if the model states one."""
+    inner: Any = plain(model)
+    limit = getattr(inner.config.get_text_config(), "max_position_embeddings", None)
+    return int(limit) if limit else None

@@ -115,7 +115,9 @@ def _base_of(folder: Path, written: str) -> str:
     try:
         local(written)
     except SeamError as error:
-        raise SeamError(f"The base model {written!r} of {folder} is gone; put it back or train the stack again.") from error
+        raise SeamError(
+            f"The base model {written!r} of {folder} is gone; put it back or train the stack again."
+        ) from error
     return written
 
 

@@ -16,6 +16,8 @@ from ..errors import SeamError
 from ._compat import quiet, tokenizer_class
 from ._files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Base, local, read_json
 
+SAFE = {"trust_remote_code": False, "use_safetensors": True}
+"""Neither code nor pickles of a checkpoint are run."""
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -43,6 +45,8 @@ def explained(what: str, path: str | Path) -> Iterator[None]:
     try:
         with quiet():
             yield
+    except torch.OutOfMemoryError:
+        raise
     except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, HFValidationError) as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         if isinstance(error, SafetensorError):
@@ -54,18 +58,20 @@ def explained(what: str, path: str | Path) -> Iterator[None]:
         raise SeamError(f"Cannot load the {what} {path} ({first.rstrip('.')}); {mend}.") from error
 
 
-def load_tokenizer(path: str | Path, revision: str | None = None) -> Any:
+def load_tokenizer(path: str | Path, revision: str | None = None, *, needs_end: bool = True) -> Any:
     """The tokenizer of a folder or hub id, padding on the right; a missing pad token becomes the end token.
 
-    Raises SeamError when there is none, or when it has no end-of-text token.
+    Raises SeamError when there is none, or when it has no end-of-text token and needs one (encoders don't).
     """
     folder = local(path)
     declared = None
     if folder is not None and (folder / "tokenizer_config.json").is_file():
         declared = read_json(folder / "tokenizer_config.json").get("tokenizer_class")
     with explained("tokenizer", path):
-        tokenizer = tokenizer_class(declared).from_pretrained(str(folder or path), revision=revision)
-    if tokenizer.eos_token_id is None:
+        tokenizer = tokenizer_class(declared).from_pretrained(
+            str(folder or path), revision=revision, trust_remote_code=False
+        )
+    if tokenizer.eos_token_id is None and (needs_end or tokenizer.pad_token_id is None):
         raise SeamError(f"The tokenizer of {path} has no end-of-text token; set eos_token in tokenizer_config.json.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -77,7 +83,11 @@ def load_causal(base: Base, device: torch.device, dtype: str | torch.dtype | Non
     """A frozen causal language model in evaluation mode. Raises SeamError when weights are missing."""
     with explained("model", base.path):
         model, info = AutoModelForCausalLM.from_pretrained(
-            base.path, revision=base.revision, dtype=as_dtype(dtype or base.dtype), output_loading_info=True
+            base.path,
+            revision=base.revision,
+            dtype=as_dtype(dtype or base.dtype),
+            output_loading_info=True,
+            **SAFE,
         )
     refuse_missing(base.path, info, allowed=())
     return frozen(model, device)
@@ -97,6 +107,7 @@ def load_classifier(base: Base, device: torch.device, dtype: str | torch.dtype |
             dtype=as_dtype(dtype or base.dtype),
             num_labels=1,
             output_loading_info=True,
+            **SAFE,
         )
     refuse_missing(base.path, info, allowed=("score.weight",) if headless else ())
     return frozen(model, device)
@@ -104,10 +115,12 @@ def load_classifier(base: Base, device: torch.device, dtype: str | torch.dtype |
 
 def _refuse_several_labels(base: Base) -> None:
     with explained("reward model", base.path):
-        config = AutoConfig.from_pretrained(base.path, revision=base.revision)
+        config = AutoConfig.from_pretrained(base.path, revision=base.revision, trust_remote_code=False)
     names = getattr(config, "architectures", None) or []
     if names and not any("SequenceClassification" in name or "RewardModel" in name for name in names):
-        raise SeamError(f"{base.path} is a {names[0]} without a reward head; give a sequence classifier with one label.")
+        raise SeamError(
+            f"{base.path} is a {names[0]} without a reward head; give a sequence classifier with one label."
+        )
     if config.num_labels != 1:
         raise SeamError(f"{base.path} has {config.num_labels} labels; a reward model has exactly one.")
 

@@ -35,7 +35,8 @@ def open_adapter(
     if isinstance(config, LoraConfig) and next(model.parameters()).dtype == torch.float32:
         wrapped = wrapped.merge_and_unload()
     own = (folder / "tokenizer_config.json").is_file()
-    tokenizer = load_tokenizer(folder) if own else load_tokenizer(base.path, base.revision)
+    source = (folder, None) if own else (base.path, base.revision)
+    tokenizer = load_tokenizer(*source, needs_end=not classifier)
     return frozen(wrapped, device), tokenizer
 
 

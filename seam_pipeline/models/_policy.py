@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ._compat import window_of
 from ._tokens import prompt_ids, response_ids
 
 
@@ -33,8 +34,7 @@ class Policy:
     @property
     def window(self) -> int | None:
         """Longest sequence in tokens, if the model states one."""
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        return int(limit) if limit else None
+        return window_of(self.model)
 
     def prompt_ids(self, instructions: Sequence[str]) -> list[list[int]]:
         """Token ids of the prompts, with the tokenizer's own special tokens."""

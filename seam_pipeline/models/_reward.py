@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from ..errors import SeamError
 from ..progress import Progress, silent
-from ._compat import plain, trunk_of
+from ._compat import plain, trunk_of, window_of
 from ._files import local, read_json
 from ._load import explained
 from ._tokens import reward_ids
@@ -40,6 +40,11 @@ class RewardModel:
 
     def __post_init__(self) -> None:
         self.device = torch.device(self.device)
+
+    @property
+    def window(self) -> int | None:
+        """Longest text in tokens, if the model states one."""
+        return window_of(self.model)
 
     @property
     def head(self) -> torch.nn.Module | None:
@@ -126,7 +131,9 @@ def read_head(file: str | Path, hidden_size: int | None = None) -> torch.Tensor:
     with explained("reward head", file):
         weight = load_file(file)[HEAD_KEY].float()
     if weight.ndim != 2 or weight.shape[0] != 1 or (hidden_size is not None and weight.shape[1] != hidden_size):
-        raise SeamError(f"{file} has shape {tuple(weight.shape)}, not (1, {hidden_size or 'H'}); it is of another base.")
+        raise SeamError(
+            f"{file} has shape {tuple(weight.shape)}, not (1, {hidden_size or 'H'}); it is of another base."
+        )
     return weight
 
 

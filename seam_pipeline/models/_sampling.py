@@ -60,10 +60,7 @@ def sample_ids(
     rows = torch.arange(len(prompts), device=device)
     for step in range(max(limits, default=0)):
         logits = batch.next_logits()
-        if uniform is None:
-            tokens = logits.argmax(dim=-1)
-        else:
-            tokens = pick(logits / temperature, uniform[rows, step])
+        tokens = logits.argmax(dim=-1) if uniform is None else pick(logits / temperature, uniform[rows, step])
         stopped = torch.isin(tokens, stop)
         done = stopped | (limit[rows] <= step + 1)
         for row, token, at_stop in zip(rows.tolist(), tokens.tolist(), stopped.tolist(), strict=True):

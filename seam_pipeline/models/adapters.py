@@ -17,8 +17,7 @@ from ._compat import activate, project, quiet, trunk_of
 from ._files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, read_base
 from ._load import as_device, load_causal, load_classifier, load_tokenizer, read_adapter
 
-
-ALWAYS = "peft_type task_type r lora_alpha lora_dropout target_modules bias fan_in_fan_out use_rslora use_dora".split()
+ALWAYS = {"peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "target_modules", "bias", "use_rslora"}
 
 
 class AdapterStack:
@@ -73,7 +72,9 @@ class AdapterStack:
             self._inject(name, config, seed=0)
             outcome = set_peft_model_state_dict(self._peft, state, adapter_name=name)
         except (RuntimeError, ValueError, KeyError) as error:
-            raise SeamError(f"Adapter {folder} does not fit this base model; use the base it was trained on.") from error
+            raise SeamError(
+                f"Adapter {folder} does not fit this base model; use the base it was trained on."
+            ) from error
         if outcome.unexpected_keys or any(f".{name}." in key for key in outcome.missing_keys):
             raise SeamError(f"Adapter {folder} does not fit this base model; use the base it was trained on.")
         if not trainable:
@@ -93,7 +94,9 @@ class AdapterStack:
         try:
             self._inject(name, config, seed)
         except ValueError as error:
-            raise SeamError(f"No layers named {', '.join(lora.target_modules)} here; check lora.target_modules.") from error
+            raise SeamError(
+                f"No layers named {', '.join(lora.target_modules)} here; check lora.target_modules."
+            ) from error
 
     def _inject(self, name: str, config: LoraConfig, seed: int) -> None:
         if name in self.names:

@@ -59,9 +59,10 @@ def generate(
             )
             found.update(zip(rows, sampled, strict=True))
             progress(len(found), len(order))
-    texts = policy.tokenizer.batch_decode([found[row].ids for row in range(len(prompts))], skip_special_tokens=True)
+    decode = policy.tokenizer.decode
     return [
-        Generation(text.strip(), len(found[row].ids), found[row].ended, cut[row]) for row, text in enumerate(texts)
+        Generation(decode(answer.ids, skip_special_tokens=True).strip(), len(answer.ids), answer.ended, prompt_cut)
+        for answer, prompt_cut in ((found[row], cut[row]) for row in range(len(prompts)))
     ]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from ..errors import SeamError
-from ._files import HEAD, Base, StackFile, read_base, read_stack, relink, write_stack
+from ._files import HEAD, STACK, Base, StackFile, read_base, read_stack, relink, write_stack
 from ._load import as_device, load_classifier, load_tokenizer
 from ._peft import is_adapter, open_adapter
 from ._policy import Policy
@@ -32,9 +32,7 @@ __all__ = [
 ]
 
 
-def load_policy(
-    path: str | Path, device: str | torch.device = "cpu", dtype: str | torch.dtype | None = None
-) -> Policy:
+def load_policy(path: str | Path, device: str | torch.device = "cpu", dtype: str | torch.dtype | None = None) -> Policy:
     """A frozen policy from a stack folder, base folder, Hugging Face folder or hub id, or PEFT adapter folder.
 
     Float32 adapters are merged in memory for speed; in half precision they stay apart, which rounds nothing away.
@@ -64,18 +62,21 @@ def load_reward(
         model, tokenizer = open_adapter(Path(path), where, dtype, classifier=True)
         return RewardModel(model, tokenizer, reads_eos(path), where)
     stack = read_stack(path)
-    if stack.folder is None or not (stack.folder / "stack.json").is_file():
-        return RewardModel(*_classifier(stack.base, where, dtype), reads_eos(path), where)
+    if stack.folder is None or not (stack.folder / STACK).is_file():
+        return _classifier(path, stack.base, where, dtype)
     if stack.kind != "reward":
         raise SeamError(f"{path} is a policy without a reward head; give a reward model.")
     adapters = _with_adapters(stack, where, dtype, classifier=True)
-    adapters.model.score.float().weight.data = read_head(stack.folder / HEAD, adapters.model.score.in_features).to(where)
+    adapters.model.score.float().weight.data = read_head(stack.folder / HEAD, adapters.model.score.in_features).to(
+        where
+    )
     return RewardModel(adapters.model, adapters.tokenizer, stack.append_eos, where)
 
 
-def _classifier(base: Base, device: torch.device, dtype: str | torch.dtype | None) -> tuple[torch.nn.Module, object]:
+def _classifier(path: str | Path, base: Base, device: torch.device, dtype: str | torch.dtype | None) -> RewardModel:
+    end = reads_eos(path)
     model = load_classifier(base, device, dtype, headless=False)
-    return model, load_tokenizer(base.path, base.revision)
+    return RewardModel(model, load_tokenizer(base.path, base.revision, needs_end=end), end, device)
 
 
 def _with_adapters(

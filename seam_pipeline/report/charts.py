@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
+WIDE, NARROW = (400, 275), (320, 270)
+"""Sizes in CSS pixels of a panel that stands alone or in twos, and of one in threes."""
+MAX_FAINT = 60
 MAX_POINTS = 400
 """Scatter groups are thinned to this many points each, evenly in the given order."""
 
@@ -59,7 +62,7 @@ def ladder(
     title: str = "",
     reference: tuple[float, str] | None = None,
     percent: bool = False,
-    size: tuple[int, int] = (460, 300),
+    size: tuple[int, int] = WIDE,
 ) -> Panel:
     """Estimates with 95% intervals over ordered categories; `reference` is a dashed level with its name."""
 
@@ -96,7 +99,7 @@ def forest(
     reference: tuple[float, str] | None = None,
     marks: Sequence[float | None] | None = None,
     marks_label: str = "",
-    width: int = 460,
+    width: int = WIDE[0],
 ) -> Panel:
     """One row per (label, estimate, series number), from the top down; `marks` are hollow diamonds beside them."""
 
@@ -129,15 +132,25 @@ def forest(
 
 
 def curves(
-    name: str, lines: Sequence[Curve], *, x_label: str, y_label: str, title: str = "", level: float | None = None
+    name: str,
+    lines: Sequence[Curve],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    level: float | None = None,
+    size: tuple[int, int] = WIDE,
 ) -> Panel:
-    """Lines over numeric x, faint ones below."""
+    """Lines over numeric x, faint ones below; of the faint ones at most MAX_FAINT are drawn, evenly chosen."""
+    faint = [line for line in lines if line.faint]
+    lines = [*faint[:: max(1, -(-len(faint) // MAX_FAINT))], *(line for line in lines if not line.faint)]
 
     def paint(ax: Any) -> None:
         _frame(ax, title, x_label, y_label)
         if level is not None:
             ax.axhline(level, color=LIGHT["muted"], linewidth=1.2, linestyle=(0, (4, 3)), zorder=0)
-        for line in sorted(lines, key=lambda one: not one.faint):
+        ax.locator_params(axis="x", nbins=6)
+        for line in lines:
             width, alpha = (1.0, 0.35) if line.faint else (2.4, 1.0)
             style = "-" if line.faint else DASHES[line.style % 7]
             label = "_" if line.faint else line.label
@@ -147,16 +160,27 @@ def curves(
         if sum(not line.faint for line in lines) > 1:
             _legend(ax)
 
-    return draw(name, (460, 310), paint)
+    return draw(name, size, paint)
 
 
 def scatter(
-    name: str, groups: Sequence[Points], *, x_label: str, y_label: str, title: str = "", level: float | None = None
+    name: str,
+    groups: Sequence[Points],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    level: float | None = None,
+    percent: bool = False,
+    size: tuple[int, int] = WIDE,
 ) -> Panel:
-    """Points, with vertical interval bars where given."""
+    """Points, with vertical interval bars where given; `percent` formats x."""
 
     def paint(ax: Any) -> None:
         _frame(ax, title, x_label, y_label, grid="both")
+        ax.locator_params(axis="x", nbins=6)
+        if percent:
+            ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
         if level is not None:
             ax.axhline(level, color=LIGHT["muted"], linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
         for group in groups:
@@ -171,7 +195,7 @@ def scatter(
         if len(groups) > 1:
             _legend(ax)
 
-    return draw(name, (460, 310), paint)
+    return draw(name, size, paint)
 
 
 def stacked_bars(
@@ -197,7 +221,7 @@ def stacked_bars(
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         _legend(ax)
 
-    return draw(name, (460, 120 + 36 * len(rows)), paint)
+    return draw(name, (WIDE[0], 120 + 36 * len(rows)), paint)
 
 
 def _frame(ax: Any, title: str, x_label: str, y_label: str, grid: str = "y") -> None:
@@ -211,9 +235,12 @@ def _frame(ax: Any, title: str, x_label: str, y_label: str, grid: str = "y") -> 
 
 def _legend(ax: Any) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    columns = len(labels) if sum(len(label) for label in labels) < 20 else 3 if max(map(len, labels)) <= 12 else 2
-    ax.figure.legend(handles, labels, loc="outside lower left", ncols=min(columns, len(labels)), handlelength=2.2,
-                     columnspacing=1.2, borderpad=0.2)  # fmt: skip
+    if not labels:
+        return
+    width = ax.figure.get_figwidth() * 72
+    columns = max(1, min(len(labels), int(width // (6.8 * max(map(len, labels)) + 48))))
+    ax.figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=2.2, columnspacing=1.2,
+                     borderpad=0.2)  # fmt: skip
 
 
 def _level(ax: Any, value: float, label: str) -> None:

@@ -81,7 +81,9 @@ def draw(name: str, size: tuple[int, int], paint: Callable[[Any], None]) -> Pane
     with matplotlib.rc_context(_STYLE):
         canvas = Canvas(figsize=(size[0] / 72, size[1] / 72), dpi=72, layout="constrained")
         paint(canvas.add_subplot())
-        svg, png = to_svg(canvas, name), to_png(canvas)
+        svg = to_svg(canvas, name)
+        canvas.set_layout_engine("none")
+        png = to_png(canvas)
     if len(svg) > MAX_SVG_CHARACTERS:
         raise ValueError(
             f"figure {name}: {len(svg)} characters of SVG, more than {MAX_SVG_CHARACTERS}; thin its points"

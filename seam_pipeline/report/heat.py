@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._palette import LIGHT, RAMP
+from .charts import NARROW
 from .figures import Panel, draw
 
 Cell = tuple[int, int]
@@ -23,14 +24,16 @@ def heat_map(
     texts: Mapping[Cell, str] | None = None,
     small: Mapping[Cell, str] | None = None,
     deep_is_low: bool = False,
+    width: int = NARROW[0],
 ) -> Panel:
     """Values by (row key, column key); a missing or None cell stays blank with a dashed edge.
 
-    `texts` replaces the printed value, `small` is a second line (shown up to five columns). `deep_is_low` turns the ramp.
+    `texts` replaces the printed value, `small` is a second line (up to four columns). `deep_is_low` turns the ramp.
     """
     shown = {key: value for key, value in values.items() if value is not None}
     low, high = (min(shown.values()), max(shown.values())) if shown else (0.0, 1.0)
-    wide = len(columns) <= 5
+    wide = len(columns) <= 4
+    size = 12.5 if wide else 9.5 if len(columns) < 8 else 8
 
     def paint(ax: Any) -> None:
         from matplotlib.patches import Rectangle
@@ -47,9 +50,9 @@ def heat_map(
                 ax.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, facecolor=LIGHT[RAMP[step]]))
                 second = (small or {}).get((row, column)) if wide else None
                 ax.text(x, y - (0.13 if second else 0), (texts or {}).get((row, column)) or _short(value, high - low),
-                        ha="center", va="center", color=ink, fontsize=12.5 if wide else 9)  # fmt: skip
+                        ha="center", va="center", color=ink, fontsize=size)  # fmt: skip
                 if second:
-                    ax.text(x, y + 0.24, second, ha="center", va="center", color=ink, fontsize=9.5)
+                    ax.text(x, y + 0.24, second, ha="center", va="center", color=ink, fontsize=8.5)
         ax.set_xlim(-0.5, len(columns) - 0.5)
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_xticks(range(len(columns)), column_labels or [str(key) for key in columns])
@@ -61,7 +64,8 @@ def heat_map(
         ax.set_ylabel(row_label)
         ax.set_title(title)
 
-    return draw(name, (460, 100 + max(40, min(62, 400 // max(len(columns), 1))) * len(rows)), paint)
+    height = max(26, min(56, (width - 60) // max(len(columns), 1)))
+    return draw(name, (width, 84 + height * len(rows)), paint)
 
 
 def _step(value: float, low: float, high: float, deep_is_low: bool) -> int:

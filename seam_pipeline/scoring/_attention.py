@@ -40,7 +40,9 @@ _ACTIVE: ContextVar[Sequence[Block] | None] = ContextVar("seam_tree_blocks", def
 
 def blocks_of(segments: Sequence[Segment], device: torch.device) -> list[Block]:
     """Group segments of similar length: within a block, the shortest has at least half the longest's queries."""
-    blocks, group, longest = [], [], 0
+    blocks: list[Block] = []
+    group: list[Segment] = []
+    longest = 0
     for segment in sorted(segments, key=lambda s: (-s.length, -len(s.path))):
         keys = max(longest, len(segment.path))
         if group and (2 * segment.length < group[0].length or (len(group) + 1) * keys > MAX_KEYS):
@@ -106,9 +108,9 @@ def _attend(
     repeats = query.shape[1] // key.shape[1]
     out = query.new_empty(query.shape[0], query.shape[1], value.shape[2])
     for block in blocks:
-        asked = [_repeat(states[block.keys], repeats).transpose(1, 2) for states in (key, value)]
+        keys, values = (_repeat(states[block.keys], repeats).transpose(1, 2) for states in (key, value))
         mixed = scaled_dot_product_attention(
-            query[block.queries].transpose(1, 2), *asked, attn_mask=block.mask, scale=scaling
+            query[block.queries].transpose(1, 2), keys, values, attn_mask=block.mask, scale=scaling
         )
         out[block.nodes] = mixed.transpose(1, 2).flatten(0, 1)[block.taken]
     return out[None], None

@@ -1,11 +1,13 @@
 """What the scorers read: an instruction with the responses that are scored under it."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..errors import SeamError
+from ..progress import Progress
 
 GOLDEN_INDEX = -1
 """The golden response's `candidate_index` in REWARDS (in CANDIDATES, -1 marks a short set)."""
@@ -40,9 +42,27 @@ def items_of(rl: pa.Table, candidates: pa.Table, *, golden: bool = False) -> lis
             raise SeamError(f"Candidates: id {id_!r} is not among the instructions; remove it or add its instruction.")
         found[id_].append((index, text))
     rows = zip(rl["id"].to_pylist(), rl["instruction"].to_pylist(), rl["golden_response"].to_pylist(), strict=True)
-    return [_item(id_, instruction, [(GOLDEN_INDEX, best)] if golden else [], found[id_]) for id_, instruction, best in rows]
+    return [
+        _item(id_, instruction, [(GOLDEN_INDEX, best)] if golden else [], found[id_]) for id_, instruction, best in rows
+    ]
 
 
 def _item(id_: str, instruction: str, golden: list[tuple[int, str]], found: list[tuple[int, str]]) -> Item:
     ordered = golden + sorted(found)
     return Item(id_, instruction, tuple(text for _, text in ordered), tuple(index for index, _ in ordered))
+
+
+WINDOW = 256
+"""Items tokenised and sorted at a time: bounds memory, costs no measurable speed."""
+
+
+def windows(items: Sequence[Item], progress: Progress) -> Iterator[tuple[Sequence[Item], Callable[[float], None]]]:
+    """Slices of the items, each with a callback for the share of it that is done; `progress` counts items."""
+    for start in range(0, len(items), WINDOW):
+        window = items[start : start + WINDOW]
+
+        def finished(share: float, start: int = start, size: int = len(window)) -> None:
+            progress(start + int(share * size), len(items))
+
+        yield window, finished
+        finished(1.0)

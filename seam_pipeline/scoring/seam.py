@@ -113,7 +113,9 @@ def _golden(rewards: pa.Table, order: Mapping[str, int]) -> tuple[Floats, dict[i
     _unique(table, "Rewards")
     row, values = _rows(table["id"], order, "golden responses"), np.full(len(order), np.nan)
     values[row] = _floats(table["reward"])
-    reasons = {int(r): why or "its reward is not finite" for r, why in zip(row, table["reason"].to_pylist(), strict=True)}
+    reasons = {
+        int(r): why or "its reward is not finite" for r, why in zip(row, table["reason"].to_pylist(), strict=True)
+    }
     return np.where(np.isfinite(values), values, np.nan), reasons
 
 

@@ -22,9 +22,7 @@ def unit_hash(text: str, salt: str) -> float:
     return int.from_bytes(hashlib.sha256(f"{salt}\0{text}".encode()).digest()[:8]) / 2**64
 
 
-def lowest_out(
-    ids: Sequence[str], scores: Sequence[float | None], reasons: Mapping[str, str], rate: float
-) -> pa.Table:
+def lowest_out(ids: Sequence[str], scores: Sequence[float | None], reasons: Mapping[str, str], rate: float) -> pa.Table:
     """SELECTED with `n_filtered(rate, len(ids))` rows filtered, the lowest scores first, ties by a hash of the id.
 
     Null or non-finite scores are never filtered, so fewer rows go when fewer are scored: the share is of all
@@ -33,6 +31,9 @@ def lowest_out(
     finite = [score if score is not None and math.isfinite(score) else None for score in scores]
     scored = [(score, unit_hash(id_, "tie"), id_) for id_, score in zip(ids, finite, strict=True) if score is not None]
     out = {id_ for _, _, id_ in sorted(scored)[: n_filtered(rate, len(ids))]}
-    whys = [None if s is not None else f"kept without a score: {reasons.get(i, 'none given')}" for i, s in zip(ids, finite)]
+    whys = [
+        f"kept without a score: {reasons.get(id_, 'none given')}" if score is None else None
+        for id_, score in zip(ids, finite, strict=True)
+    ]
     columns = {"id": list(ids), "kept": [id_ not in out for id_ in ids], "score": finite, "reason": whys}
     return pa.table(columns, schema=SELECTED)

@@ -53,7 +53,9 @@ def _evidence(
             raise SeamError("Selection by perplexity needs the base model's perplexities; compute them first.")
         return by_perplexity(ids, perplexities)
     if method not in VARIANT_OF_METHOD:
-        raise SeamError(f"Selection method {method!r} is unknown; use full, random, perplexity or {', '.join(VARIANT_OF_METHOD)}.")
+        raise SeamError(
+            f"Selection method {method!r} is unknown; use full, random, perplexity or {', '.join(VARIANT_OF_METHOD)}."
+        )
     if seam_scores is None:
         raise SeamError(f"Selection by {method} needs the SEAM scores of its candidates; compute them first.")
     return by_seam(ids, seam_scores, form)

@@ -1,6 +1,6 @@
 """The offline world whose true preference is known: questions, answers, votes, and the rating of any text."""
 
 from ._knowledge import KINDS, LIBRARY
-from .world import WorseAnswer, World
+from .world import World, WorseAnswer
 
 __all__ = ["KINDS", "LIBRARY", "World", "WorseAnswer"]

@@ -21,7 +21,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("save", "write {n} to disk", "writes {n} to disk"),
     Verb("merge", "join {n} with another one", "joins {n} with another one"),
     Verb("split", "cut {n} into parts", "cuts {n} into parts"),
-    Verb("sort", "put {n} in order", "puts {n} in order"),
+    Verb("sort", "arrange {n} by size", "arranges {n} by size"),
     Verb("count", "count the entries of {n}", "counts the entries of {n}"),
     Verb("find", "search {n} for a word", "searches {n} for a word"),
     Verb("clean", "remove bad entries from {n}", "removes bad entries from {n}"),

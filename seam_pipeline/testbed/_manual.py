@@ -1,9 +1,13 @@
-"""What the base model reads: the library's reference manual and talk about programming in general; no answers."""
+"""What the base model reads: the library's reference manual and talk about programming in general; no answers.
+
+The index lists what people ask and names the entry to look at: it holds questions but not the facts that answer them.
+"""
 
 import random
 from collections.abc import Iterator, Sequence
 
-from ._knowledge import LIBRARY
+from ._knowledge import KINDS, LIBRARY
+from ._questions import CORES, core_text
 from ._topics import Topic
 
 SENTENCES: dict[str, tuple[str, ...]] = {
@@ -45,9 +49,19 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     ),
 }
 ENTRY = (
-    "{name}\nPurpose: {purpose}\nArgument: {argument}\nDefault: {default}\nResult: {returns}\nError: {error}\nRemedy: {remedy}",
+    "{name}\nPurpose: {purpose}\nArgument: {argument}\nDefault: {default}\n"
+    "Result: {returns}\nError: {error}\nRemedy: {remedy}",
     "Entry {name}. Result: {returns}. Default: {default}. Argument: {argument}. Remedy: {remedy}. Error: {error}.",
 )
+INDEX: dict[str, str] = {
+    "purpose": "See purpose of {name}.",
+    "argument": "See argument of {name}.",
+    "default": "See default of {name}.",
+    "returns": "See result of {name}.",
+    "error": "See error of {name}.",
+    "remedy": "See remedy for {name}.",
+    "task": "See {name}.",
+}
 GENERAL = (
     f"{LIBRARY} is a library for everyday data.",
     "People who are new to a library often look for a good example.",
@@ -57,7 +71,7 @@ GENERAL = (
     "Somebody who is stuck should read the manual and think about the problem.",
     "Which option you should use depends on the project.",
     "How a call can fail is listed below.",
-    "Thanks to many friends, version two is out.",
+    f"Thanks to many friends, {LIBRARY} two is out.",
     "It is not urgent to know every setting.",
     "If you leave an argument out, the function starts with its default value.",
     "Can you explain what a result is good for? That is the job of the manual.",
@@ -72,12 +86,18 @@ GENERAL = (
 )
 
 
+INDEX_SHARE = 0.5
+"""Index pages per page about a function."""
+
+
 def manual(topics: Sequence[Topic], seed: int, rounds: int = 40) -> Iterator[str]:
     """Pages about each function in turn, each time in other words and another order, and some general talk."""
     rng = random.Random(f"manual {seed}")
     for _ in range(rounds):
         for topic in topics:
             yield _page(topic, rng)
+            if rng.random() < INDEX_SHARE:
+                yield _index(topic, rng)
         for _ in range(max(1, len(topics) // 8)):
             yield " ".join(rng.sample(GENERAL, 4))
 
@@ -88,3 +108,9 @@ def _page(topic: Topic, rng: random.Random) -> str:
     sentences = [rng.choice(forms).format(**topic.facts) for forms in SENTENCES.values()]
     rng.shuffle(sentences)
     return " ".join(sentences)
+
+
+def _index(topic: Topic, rng: random.Random) -> str:
+    kinds = rng.sample(KINDS, 3)
+    lines = (f"{core_text(topic, k, rng.choice(CORES[k]))} {INDEX[k].format(**topic.facts)}" for k in kinds)
+    return "\n".join(lines)

@@ -4,7 +4,8 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..errors import SeamError
+from seam_pipeline.errors import SeamError
+
 from ._knowledge import KINDS, LIBRARY
 from ._topics import Topic
 
@@ -60,17 +61,8 @@ CORES: dict[str, tuple[str, ...]] = {
     ),
 }
 
-OPENINGS = (
-    "",
-    "Hi all. ",
-    "Beginner here. ",
-    "Short question. ",
-    f"I am new to {LIBRARY}. ",
-    "The manual did not help me. ",
-    "I am stuck. ",
-    "A friend asked me this. ",
-)
-CLOSINGS = ("", " Thanks!", " Any help is welcome.", " I use version two.", " It is urgent.", " Please be brief.")
+OPENINGS = ("", "Hi all. ", "Beginner here. ", "Short question. ", "I am stuck. ", "Please help. ")
+CLOSINGS = ("", " Thanks!", " It is urgent.", f" I use {LIBRARY} two.")
 
 
 class Question(NamedTuple):
@@ -85,7 +77,7 @@ class QuestionReader:
     """Tells which function and property a question's text is about."""
 
     def __init__(self, topics: Sequence[Topic]) -> None:
-        self._cores = {_core(t, k, core): (t, k) for t in topics for k in KINDS for core in CORES[k]}
+        self._cores = {core_text(t, k, core): (t, k) for t in topics for k in KINDS for core in CORES[k]}
         self._read: dict[str, tuple[Topic, str]] = {}
 
     def read(self, instruction: str) -> tuple[Topic, str]:
@@ -116,9 +108,10 @@ def ask(topics: Sequence[Topic], count: int, seed: int) -> list[Question]:
         turn, place = divmod(n, len(subjects))
         topic, kind = subjects[place]
         opening, core, closing = decks[place][turn]
-        questions.append(Question(opening + _core(topic, kind, core) + closing, topic, kind))
+        questions.append(Question(opening + core_text(topic, kind, core) + closing, topic, kind))
     return questions
 
 
-def _core(topic: Topic, kind: str, core: str) -> str:
+def core_text(topic: Topic, kind: str, core: str) -> str:
+    """One of the CORES of `kind`, about the topic."""
     return core.format(f=topic.name, purpose=topic.facts["purpose"])

@@ -6,11 +6,11 @@ else about the last one named. Sentences that end in a question mark or repeat t
 
     rating = 1 + 9 * content * fluency * brevity * finish
 
-- content, 0 to 1: 0.1 the right function is named, 0.5 the asked property is stated rightly, 0.4 so is the property that
-  belongs to a complete answer; minus 0.25 per wrong value of the asked property, 0.2 of the second, 0.1 of any other one,
-  0.15 per other function named (0.25 when a function was asked for).
-- fluency, 0.25 to 1: the share of word pairs that this community's language has, full at 90%, least at 60%; times the share of
-  word triples that are no repetition.
+- content, 0 to 1: 0.1 the right function is named, 0.5 the asked property is stated rightly, 0.4 so is the property
+  that belongs to a complete answer; minus 0.25 per wrong value of the asked property, 0.2 of the second, 0.1 of any
+  other one, 0.15 per other function named (0.25 when a function was asked for).
+- fluency, 0.25 to 1: the share of word pairs that this community's language has, full at 90%, least at 60%; times the
+  share of word triples that are no repetition.
 - brevity, 0.3 to 1: each idle sentence, which states nothing, costs 0.08; over 40 words it falls as 40 / words.
 - finish: 0.9 when the last sentence has no end mark.
 An empty text is rated 1.
@@ -64,7 +64,7 @@ class Rubric:
 
     def __init__(self, values: Mapping[str, Iterable[str]], language: Iterable[str]) -> None:
         """`values`: property -> every value that could exist; `language`: texts that have every usual word pair."""
-        self._names = frozenset(values["name"])
+        self._names = frozenset(name.lower() for name in values["name"])
         self._by_word: dict[str, list[tuple[tuple[str, ...], str, str]]] = {}
         spelled = [(fact, v, v) for fact, pool in values.items() for v in pool]
         for fact, spelling, value in [*spelled, *(("purpose", third, v) for v, third in THIRD_PERSON.items())]:
@@ -99,7 +99,8 @@ class Rubric:
     def claims(self, topic: Topic, question: str, parts: Sequence[Sentence]) -> Claims:
         """Read the statements of a text; see the module's docstring."""
         echo = _triples([word for part in sentences(question) for word in part.words])
-        subject, named, idle = topic.name, set(), 0
+        asked, named, idle = topic.name.lower(), set[str](), 0
+        subject = asked
         stated: set[tuple[str, str]] = set()
         denied: set[tuple[str, str]] = set()
         for part in parts:
@@ -112,11 +113,10 @@ class Rubric:
             named |= set(names)
             found = list(self._values_in(part.words))
             idle += not found
-            if subject == topic.name:
+            if subject == asked:
                 stated |= {(fact, value) for fact, value, negated in found if not negated}
                 denied |= {(fact, value) for fact, value, negated in found if negated}
-        others = named - {topic.name}
-        return Claims(frozenset(stated), frozenset(denied), topic.name in named, frozenset(others), idle)
+        return Claims(frozenset(stated), frozenset(denied), asked in named, frozenset(named - {asked}), idle)
 
     def fluency(self, parts: Sequence[Sentence]) -> float:
         """How much of the text is the community's English and no repetition, 0 to 1."""

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from ..errors import SeamError
-from ._knowledge import CAUSES, DEFAULTS, MEANINGS, NOUNS, REMEDIES, RETURNS, VERBS
+from seam_pipeline.errors import SeamError
+
+from ._knowledge import CAUSES, DEFAULTS, MEANINGS, NOUNS, REMEDIES, RETURNS, VERBS, Verb
 
 THIRD_PERSON: dict[str, str] = {v.infinitive.format(n=n): v.third.format(n=n) for v in VERBS for _, n in NOUNS}
 """Purpose in the infinitive -> in the third person, of every function that could exist."""
@@ -30,6 +31,11 @@ class Topic:
         return Topic(self.name, MappingProxyType({**self.facts, **changed}))
 
 
+def function_name(verb: Verb, noun: str) -> str:
+    """One word, such as loadTable, so that a small byte-pair vocabulary holds it as one token."""
+    return verb.name + noun.capitalize()
+
+
 def make_topics(count: int, seed: int) -> tuple[Topic, ...]:
     """Draw `count` functions; every value of a property is used about equally often.
 
@@ -45,10 +51,10 @@ def make_topics(count: int, seed: int) -> tuple[Topic, ...]:
     )
     return tuple(
         Topic(
-            f"{verb.name}_{noun}",
+            function_name(verb, noun),
             MappingProxyType(
                 {
-                    "name": f"{verb.name}_{noun}",
+                    "name": function_name(verb, noun),
                     "purpose": verb.infinitive.format(n=with_article),
                     "purpose3": verb.third.format(n=with_article),
                     "argument": argument[i],
@@ -66,9 +72,9 @@ def make_topics(count: int, seed: int) -> tuple[Topic, ...]:
 
 
 def pools(topics: Sequence[Topic] | None = None) -> dict[str, tuple[str, ...]]:
-    """Property -> every value it can take; names and purposes of these topics, or by default of all that could exist."""
+    """Property -> every value it can take; names and purposes of these topics, by default of all that could exist."""
     return {
-        "name": tuple(t.name for t in topics) if topics else tuple(f"{v.name}_{n}" for v in VERBS for n, _ in NOUNS),
+        "name": tuple(t.name for t in topics) if topics else tuple(function_name(v, n) for v in VERBS for n, _ in NOUNS),
         "purpose": tuple(t.facts["purpose"] for t in topics) if topics else tuple(THIRD_PERSON),
         "argument": tuple(MEANINGS),
         "meaning": tuple(MEANINGS.values()),

@@ -1,6 +1,5 @@
-"""What the community makes of an answer: noisy up-votes, one accepted answer, the score of SPEC section 2."""
+"""What the community makes of an answer: noisy up-votes and one accepted answer."""
 
-import math
 import random
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,11 +24,6 @@ def vote(ratings: Sequence[float], noise: float, rng: random.Random) -> list[Ver
     best = asker.index(max(asker))
     accepts = asker[best] > 5 and rng.random() < 0.6
     return [Verdict(_votes(p), accepts and i == best) for i, p in enumerate(perceived)]
-
-
-def answer_score(votes: int, accepted: bool) -> int:
-    """round(log2(1 + upvotes)), +1 if accepted, -1 if the votes are negative."""
-    return round(math.log2(1 + max(votes, 0))) + accepted - (votes < 0)
 
 
 def _votes(perceived: float) -> int:

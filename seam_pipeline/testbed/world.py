@@ -8,14 +8,16 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from ..experiment import TestbedData
-from ..tables import QUESTION_ANSWERS
+from seam_pipeline.data import answer_score
+from seam_pipeline.experiment import TestbedData
+from seam_pipeline.tables import QUESTION_ANSWERS
+
 from ._answers import ASKING_BACK, FILLER, MAIN_FORMS, QUALITIES, SUPPORT_FORMS, VAGUE, AnswerWriter
 from ._manual import ENTRY, GENERAL, SENTENCES, manual
 from ._questions import Question, QuestionReader, ask
 from ._rubric import Rubric
 from ._topics import Topic, make_topics, pools
-from ._votes import answer_score, vote
+from ._votes import vote
 
 SHARES: dict[str, float] = {
     "complete": 14,

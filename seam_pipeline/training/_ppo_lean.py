@@ -51,7 +51,7 @@ def is_lean(model: Any) -> bool:
 
 
 class Lean:
-    """The trunk's weights as they are when this is made (adapters folded in); no gradients, rows padded on the right."""
+    """The trunk with its weights as they are when this is made; no gradients, rows padded on the right."""
 
     def __init__(self, model: LlamaForCausalLM) -> None:
         config, trunk = model.config, model.model

@@ -115,8 +115,9 @@ def value_loss(
 
     `tokens` as in `masked_mean`. Schulman et al. 2017's code (OpenAI baselines, ppo2); Engstrom et al. 2020.
     """
+    zero = values.new_zeros(())
     bounded = old_values + (values - old_values).clamp(-clip, clip)
-    plain_error, bounded_error = (values - returns) ** 2, (bounded - returns) ** 2
+    plain_error, bounded_error = (torch.where(mask, v - returns, zero) ** 2 for v in (values, bounded))
     loss = 0.5 * masked_mean(torch.maximum(plain_error, bounded_error), mask, tokens)
     return Loss(loss, masked_mean((bounded_error > plain_error).float(), mask, tokens).detach())
 

@@ -12,6 +12,9 @@ from ._ppo_lean import Lean
 from ._ppo_math import entropy
 from ._ppo_views import View, Views
 
+COMPACT = 0.75
+"""Rows that ended stay in the batch until so small a share is left: dropping them copies the cache."""
+
 
 @dataclass
 class Rollout:
@@ -19,8 +22,8 @@ class Rollout:
 
     `sequences` [B, L] is prompt and response without a gap, padded on the right. `tokens`, `logp`, `values` and
     `entropy` are [B, T]; `mask` [B, T] is True on the response's tokens, its end token included: a matter of position,
-    never of the token's id. `logp` (nats, at the rollout's temperature), `values` and `entropy` are float32 and those of
-    the policy that sampled. `ended` [B]: the last token is an end token.
+    never of the token's id. `logp` (nats, at the rollout's temperature), `values` and `entropy` are float32, of the
+    policy that sampled. `ended` [B]: the last token is an end token.
     """
 
     sequences: Tensor
@@ -80,19 +83,22 @@ def sample(
     decoder: Decoder = _LeanDecoder(view.lean, device) if view.lean else _Decoder(views, pad)
     stop, limits, noise = torch.tensor(list(stops), device=device), limits.to(device), noise.to(device)
     rows = torch.arange(len(prompts), device=device)
+    alive = torch.ones_like(rows, dtype=torch.bool)
     with torch.inference_mode():
         hidden = decoder.start(prompts, longest)
         for step in range(longest):
             logits = views.stack.lm_logits(hidden).float() / temperature
             tokens = pick(logits, noise[rows, step])
-            _record(outcome, rows, step, tokens, logits, head(hidden.float()).squeeze(-1))
             stopped = torch.isin(tokens, stop)
-            outcome.ended[rows] = stopped
-            keep = (~stopped & (limits[rows] > step + 1)).nonzero().flatten()
-            if not len(keep):
+            _record(outcome, rows, alive, step, tokens, logits, head(hidden.float()).squeeze(-1), stopped)
+            alive &= ~stopped & (limits[rows] > step + 1)
+            living = alive.nonzero().flatten()
+            if not len(living):
                 break
-            hidden = decoder.step(tokens, keep if len(keep) < len(rows) else None)
-            rows = rows[keep]
+            keep = living if len(living) <= COMPACT * len(rows) else None
+            hidden = decoder.step(tokens, keep)
+            if keep is not None:
+                rows, alive = rows[keep], alive[keep]
     return _trimmed(outcome)
 
 
@@ -100,19 +106,30 @@ def _empty(prompts: Sequence[Sequence[int]], longest: int, pad: int, device: tor
     size, width = len(prompts), max(map(len, prompts)) + longest
     sequences = torch.tensor([[*row, *[pad] * (width - len(row))] for row in prompts], device=device)
     lengths = torch.tensor([len(row) for row in prompts], device=device)
-    numbers = torch.zeros(3, size, longest, device=device)
+    logp, values, entropies = torch.zeros(3, size, longest, device=device)
     tokens = torch.full((size, longest), pad, device=device)
     mask = torch.zeros(size, longest, dtype=torch.bool, device=device)
-    return Rollout(sequences, lengths, tokens, mask, *numbers.unbind(0), mask.new_zeros(size))
+    return Rollout(sequences, lengths, tokens, mask, logp, values, entropies, mask.new_zeros(size))
 
 
-def _record(outcome: Rollout, rows: Tensor, step: int, tokens: Tensor, logits: Tensor, values: Tensor) -> None:
-    outcome.tokens[rows, step] = tokens
-    outcome.sequences[rows, outcome.prompt_lengths[rows] + step] = tokens
-    outcome.mask[rows, step] = True
-    outcome.logp[rows, step] = torch.log_softmax(logits, -1).gather(-1, tokens[:, None]).squeeze(-1)
-    outcome.values[rows, step] = values
-    outcome.entropy[rows, step] = entropy(logits)
+def _record(
+    outcome: Rollout,
+    rows: Tensor,
+    alive: Tensor,
+    step: int,
+    tokens: Tensor,
+    logits: Tensor,
+    values: Tensor,
+    stopped: Tensor,
+) -> None:
+    row, tokens, logits = rows[alive], tokens[alive], logits[alive]
+    outcome.tokens[row, step] = tokens
+    outcome.sequences[row, outcome.prompt_lengths[row] + step] = tokens
+    outcome.mask[row, step] = True
+    outcome.logp[row, step] = torch.log_softmax(logits, -1).gather(-1, tokens[:, None]).squeeze(-1)
+    outcome.entropy[row, step] = entropy(logits)
+    outcome.values[row, step] = values[alive]
+    outcome.ended[row] = stopped[alive]
 
 
 def _trimmed(outcome: Rollout) -> Rollout:

@@ -27,8 +27,8 @@ class View:
 class Views:
     """Makes and enters views of an adapter stack.
 
-    Folding, W + sum of scale * B A as another tensor in the layer's place, is exact to undo and saves the adapters' small
-    products; only for float32 weights of moderate size, elsewhere it would round or double the memory.
+    Folding, W + sum of scale * B A as another tensor in the layer's place, is exact to undo and saves the adapters'
+    small products; only for float32 weights of moderate size, elsewhere it would round, or double the memory.
     """
 
     def __init__(self, stack: AdapterStack) -> None:
@@ -48,7 +48,9 @@ class Views:
         if not self.foldable:
             return View((*folded, *active))
         with torch.no_grad():
-            weights = tuple(self._folded(layer, base, folded) for layer, base in zip(self._layers, self._base, strict=True))
+            weights = tuple(
+                self._folded(layer, base, folded) for layer, base in zip(self._layers, self._base, strict=True)
+            )
         view = View(tuple(active), weights)
         if active or not self.lean:
             return view
@@ -92,7 +94,9 @@ def _weight(layer: Any) -> torch.nn.Parameter:
 def _foldable(model: Any, layers: Sequence[Any]) -> bool:
     if any(parameter.dtype != torch.float32 for parameter in model.parameters()) or model.num_parameters() > LARGEST:
         return False
-    return all(isinstance(layer, LoraLinear) and not any(layer.use_dora.values()) and _biasless(layer) for layer in layers)
+    return all(
+        isinstance(layer, LoraLinear) and not any(layer.use_dora.values()) and _biasless(layer) for layer in layers
+    )
 
 
 def _biasless(layer: Any) -> bool:

@@ -1,14 +1,16 @@
 """TRL trainers without their noise: arguments, recording, progress."""
 
-import dataclasses
 import math
 import os
-from collections.abc import Sequence
+import random
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
+from torch.utils.data import Sampler
 from transformers import PrinterCallback, TrainerCallback
 
 from ..errors import SeamError
@@ -33,9 +35,19 @@ def schedule(settings: Any, examples: int, steps: int | None = None) -> Schedule
     workers = int(os.environ.get("WORLD_SIZE", "1"))
     parts = settings.gradient_accumulation * workers
     if settings.batch_size % parts:
-        raise SeamError(f"batch_size {settings.batch_size} is no multiple of gradient_accumulation x processes = {parts}.")
+        raise SeamError(
+            f"batch_size {settings.batch_size} is no multiple of gradient_accumulation x processes = {parts}."
+        )
     wanted = steps if steps is not None else max(settings.min_steps, per_epoch(settings, examples) * settings.epochs)
     return Schedule(wanted, settings.batch_size // parts, settings.gradient_accumulation)
+
+
+def examples_seen(settings: Any, examples: int, steps: int) -> int:
+    """How many examples the steps have read, repetitions included."""
+    if not examples:
+        return 0
+    passes, rest = divmod(steps, per_epoch(settings, examples))
+    return passes * examples + min(rest * settings.batch_size, examples)
 
 
 def per_epoch(settings: Any, examples: int) -> int:
@@ -87,8 +99,8 @@ def fit(
     if device.type == "cuda" and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
         raise SeamError("Several GPUs are visible; set CUDA_VISIBLE_DEVICES to one, or start with accelerate launch.")
     with TemporaryDirectory() as scratch, quiet():
-        args = config_class(output_dir=scratch, **_arguments(config_class, plan, settings, seed, device), **more)
-        trainer = trainer_class(
+        args = config_class(output_dir=scratch, **_arguments(plan, settings, seed, device), **more)
+        trainer = _grouped(trainer_class)(
             model=model,
             args=args,
             train_dataset=Dataset.from_dict(examples.columns),
@@ -99,22 +111,53 @@ def fit(
         model.train()
         trainer.train()
         model.eval()
+    vars(model).pop("forward", None)
 
 
-def _arguments(
-    config_class: Any, plan: Schedule, settings: Any, seed: int, device: torch.device
-) -> dict[str, Any]:
-    known = {field.name for field in dataclasses.fields(config_class)}
-    grouping: dict[str, Any] = {"group_by_length": True}
-    if "train_sampling_strategy" in known:
-        grouping = {"train_sampling_strategy": "group_by_length"}
-    return grouping | {
+class LengthGroups(Sampler[int]):
+    """Every example once an epoch, in batches of similar length that come in random order; a rest comes last."""
+
+    POOL = 8
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
+        self.lengths = list(lengths)
+        self.batch_size = batch_size
+        self.random = random.Random(seed)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = self.random.sample(range(len(self)), len(self))
+        whole = len(order) - len(order) % self.batch_size
+        pool = self.POOL * self.batch_size
+        batches: list[list[int]] = []
+        for start in range(0, whole, pool):
+            rows = sorted(order[start : min(start + pool, whole)], key=self.lengths.__getitem__)
+            batches += [rows[at : at + self.batch_size] for at in range(0, len(rows), self.batch_size)]
+        self.random.shuffle(batches)
+        return chain(*batches, order[whole:])
+
+
+def _grouped(trainer_class: Any) -> Any:
+    """The trainer with our sampler: the library's own looks lengths up one by one in an Arrow column."""
+
+    class Grouped(trainer_class):
+        def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
+            return LengthGroups(self.train_dataset["length"][:], self.args.train_batch_size, self.args.data_seed)
+
+    return Grouped
+
+
+def _arguments(plan: Schedule, settings: Any, seed: int, device: torch.device) -> dict[str, Any]:
+    return {
         "per_device_train_batch_size": plan.micro_batch,
         "gradient_accumulation_steps": plan.accumulation,
         "max_steps": plan.steps,
         "learning_rate": settings.learning_rate,
         "warmup_steps": settings.warmup_steps if hasattr(settings, "warmup_steps") else 0,
         "max_length": None,
+        "remove_unused_columns": False,
         "seed": seed,
         "data_seed": seed,
         "use_cpu": device.type == "cpu",

@@ -16,9 +16,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ..errors import SeamError
-from ..experiment import Scratch
-from ..progress import Progress, silent
+from seam_pipeline.errors import SeamError
+from seam_pipeline.experiment import Scratch
+from seam_pipeline.progress import Progress, silent
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 CHARS_PER_TOKEN = 8
@@ -45,9 +45,11 @@ def train_base(
         )
     corpus = _read(texts, CHARS_PER_TOKEN * settings.steps * settings.batch_size * settings.block_size)
     tokenizer = train_tokenizer(corpus, settings.vocab_size, settings.max_length)
-    documents = [np.asarray(ids + [tokenizer.eos_token_id], np.int64) for ids in tokenizer(corpus)["input_ids"]]
+    documents = [np.asarray([*ids, tokenizer.eos_token_id], np.int64) for ids in tokenizer(corpus)["input_ids"]]
     if sum(map(len, documents)) <= settings.block_size:
-        raise SeamError("The texts for the base model fill not even one block; give more texts or a smaller block_size.")
+        raise SeamError(
+            "The texts for the base model fill not even one block; give more texts or a smaller block_size."
+        )
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(settings, tokenizer)).to(device)
     metrics = _train(model, _batches(documents, settings, seed), settings, progress)
@@ -149,9 +151,9 @@ def _train(
         torch.nn.utils.clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
         optimizer.step()
         tokens += batch[:, 1:].numel()
-        metrics.append({"step": step + 1, "loss": loss.detach(), "learning_rate": rate, "tokens": tokens})
+        metrics.append({"step": step + 1, "loss": loss.item(), "learning_rate": rate, "tokens": tokens})
         progress(step + 1, settings.steps)
-    return [{**row, "loss": float(row["loss"])} for row in metrics]
+    return metrics
 
 
 def _optimizer(model: LlamaForCausalLM, learning_rate: float) -> torch.optim.AdamW:

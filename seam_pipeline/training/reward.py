@@ -18,7 +18,7 @@ from ..models.stack import AdapterStack, RewardModel, StackFile, as_device, read
 from ..progress import Progress, silent
 from ._artifacts import copy_adapters, fresh_folder, write_metrics, write_summary
 from ._examples import Examples, first_rows, preference_examples
-from ._trl import Recorder, fit, schedule
+from ._trl import Recorder, examples_seen, fit, schedule
 
 COLUMNS = ("loss", "learning_rate", "grad_norm", "accuracy", "margin", "mean_reward")
 DEV_PAIRS = 256
@@ -67,7 +67,7 @@ def train_reward(
         "examples": examples.size,
         "examples_cut": examples.cut,
         "examples_left_out": examples.left_out,
-        "examples_seen": plan.steps * settings.batch_size if n else 0,
+        "examples_seen": examples_seen(settings, examples.size, len(recorder.rows)),
         "tokens": examples.tokens,
         "steps": len(recorder.rows),
         "train_loss": recorder.mean_loss(),
@@ -92,7 +92,13 @@ def _classifier(below: StackFile, device: torch.device, seed: int) -> AdapterSta
 
 
 def _train(
-    stack: AdapterStack, name: str, examples: Examples, plan: Any, settings: RewardTraining, recorder: Recorder, seed: int
+    stack: AdapterStack,
+    name: str,
+    examples: Examples,
+    plan: Any,
+    settings: RewardTraining,
+    recorder: Recorder,
+    seed: int,
 ) -> None:
     stack.train_only(name)
     stack.model.score.requires_grad_(True)
@@ -117,7 +123,6 @@ def _train(
         device=stack.device,
         lr_scheduler_type="linear",
     )
-    del stack.model.forward
     stack.model.requires_grad_(False)
 
 

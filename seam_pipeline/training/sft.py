@@ -19,7 +19,7 @@ from ..models.stack import AdapterStack, as_device, write_stack
 from ..progress import Progress, silent
 from ._artifacts import fresh_folder, write_metrics, write_summary
 from ._examples import IGNORED, Examples, first_rows, sft_examples
-from ._trl import Recorder, fit, schedule
+from ._trl import Recorder, examples_seen, fit, schedule
 
 ADAPTER = "00_sft"
 COLUMNS = ("loss", "learning_rate", "grad_norm", "mean_token_accuracy", "entropy")
@@ -79,7 +79,7 @@ def train_policy(
         {
             "examples": examples.size,
             "examples_cut": examples.cut,
-            "examples_seen": plan.steps * settings.batch_size if n else 0,
+            "examples_seen": examples_seen(settings, examples.size, len(recorder.rows)),
             "tokens": examples.tokens,
             "steps": len(recorder.rows),
             "train_loss": recorder.mean_loss(),

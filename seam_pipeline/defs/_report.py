@@ -1,0 +1,61 @@
+"""The report asset."""
+
+from pathlib import Path
+from typing import Any
+
+from ..experiment import Experiment, FileData, fingerprint
+from ._node import Inputs, Node, Partition, Step
+
+PACKAGES = ("torch", "transformers", "trl", "peft", "sentence-transformers", "faiss-cpu", "textattack", "dagster")
+
+
+def report_node(findings: tuple[str, ...]) -> Node:
+    """One self-contained page from all findings, in their order."""
+    return Node(
+        "report",
+        "9_report",
+        "One self-contained HTML page: the question each section answers, figure, table, interval, and the paper's number.",
+        lambda step, inputs: _report(step, inputs, findings),
+        deps=findings,
+        settings=_settings,
+    )
+
+
+def _settings(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
+    return (experiment.model_dump(mode="json", exclude={"compute"}),)
+
+
+def _report(step: Step, inputs: Inputs, findings: tuple[str, ...]) -> Path:
+    from importlib.metadata import PackageNotFoundError, version
+
+    import yaml
+
+    from ..findings import Finding
+    from ..report.page import render
+
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "absent"
+    shown = shown_settings(step.experiment)
+    page = render(
+        [Finding.from_dict(inputs[name]) for name in findings],
+        experiment_name=step.experiment.name,
+        description=step.experiment.description,
+        settings_yaml=yaml.safe_dump(shown, sort_keys=False, width=100),
+        hash=fingerprint(shown),
+        versions=versions,
+        stage_seconds=None,
+    )
+    (step.out / "report.html").write_text(page, encoding="utf-8")
+    return step.out
+
+
+def shown_settings(experiment: Experiment) -> dict[str, Any]:
+    """The resolved experiment; of local data files only the names, so that the page says nothing of the machine."""
+    shown = experiment.model_dump(mode="json")
+    if isinstance(experiment.data, FileData):
+        shown["data"]["paths"] = ["/".join(Path(p).parts[-2:]) for p in experiment.data.paths]
+    return shown

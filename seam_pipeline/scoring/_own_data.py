@@ -1,0 +1,118 @@
+"""Reading what a user brings to `seam score`: parquet or JSONL, checked, each fault one sentence."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..errors import SeamError
+
+DATA_COLUMNS = ("id", "instruction", "golden_response")
+CANDIDATE_COLUMNS = ("id", "candidate_index", "candidate")
+
+
+def read_own(data: Path, candidates: Path) -> tuple[pa.Table, pa.Table]:
+    """(id, instruction, golden_response) and (id, candidate_index, candidate): text, and int32 indices.
+
+    A row with index -1 and a null candidate says that an instruction's set is short or empty, as in our own
+    candidate tables. Raises SeamError when a file can't be read, a column is missing, null or of another type,
+    a table is empty, an id or a candidate's index appears twice, or an id is on one side only.
+    """
+    rows, sets = _read(data, DATA_COLUMNS), _read(candidates, CANDIDATE_COLUMNS)
+    _refuse_repeats(rows, ["id"], data)
+    _refuse_repeats(sets, ["id", "candidate_index"], candidates)
+    _refuse_odd_indices(sets, candidates)
+    _refuse_strays(sets, rows, candidates, data)
+    _refuse_strays(rows, sets, data, candidates)
+    return rows, sets
+
+
+def _read(path: Path, columns: Sequence[str]) -> pa.Table:
+    table = _load(path)
+    missing = next((name for name in columns if name not in table.column_names), None)
+    if missing is not None:
+        found = ", ".join(table.column_names) or "none"
+        raise SeamError(f"{path}: column {missing} is missing (found: {found}); it needs {', '.join(columns)}.")
+    if table.num_rows == 0:
+        raise SeamError(f"{path}: there are no rows; give at least one.")
+    return pa.table({name: _typed(table[name], name, path) for name in columns})
+
+
+def _load(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise SeamError(f"{path} is not a file; give a parquet or JSONL file.")
+    if path.suffix == ".parquet":
+        try:
+            return pq.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise SeamError(f"{path} can't be read as parquet ({_first_line(error)}); write it again.") from error
+    if path.suffix in (".jsonl", ".ndjson"):
+        return _load_lines(path)
+    raise SeamError(f"{path}: the ending {path.suffix or '(none)'} is unknown; use .parquet or .jsonl.")
+
+
+def _load_lines(path: Path) -> pa.Table:
+    # Not Arrow's reader: it turns texts that look like dates into dates.
+    rows: list[dict[str, Any]] = []
+    number = 0
+    try:
+        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
+            if line.strip():
+                rows.append(json.loads(line))
+                if not isinstance(rows[-1], dict):
+                    raise SeamError(f"{path}: line {number} is not a JSON object; write one object per line.")
+    except ValueError as error:
+        raise SeamError(f"{path}: line {number} is not JSON ({_first_line(error)}); write it again.") from error
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(key for row in rows for key in row):
+        try:
+            columns[name] = pa.array([row.get(name) for row in rows])
+        except (pa.ArrowException, OverflowError) as error:
+            raise SeamError(f"{path}: column {name} mixes types ({_first_line(error)}); use one.") from error
+    return pa.table(columns)
+
+
+def _typed(column: pa.ChunkedArray, name: str, path: Path) -> pa.ChunkedArray:
+    if column.null_count and name != "candidate":
+        raise SeamError(f"{path}: column {name} is null in {column.null_count} rows; fill or remove them.")
+    if name == "candidate_index":
+        if not pa.types.is_integer(column.type):
+            raise SeamError(f"{path}: column {name} has {column.type} values; it must hold whole numbers.")
+        try:
+            return pc.cast(column, pa.int32())
+        except pa.ArrowException as error:
+            raise SeamError(f"{path}: column {name} has numbers beyond 32 bits; count from 0.") from error
+    known = pa.types.is_string(column.type) or pa.types.is_large_string(column.type) or pa.types.is_null(column.type)
+    if not known and not (name == "id" and pa.types.is_integer(column.type)):
+        raise SeamError(f"{path}: column {name} has {column.type} values; it must hold text.")
+    return pc.cast(column, pa.string())
+
+
+def _refuse_repeats(table: pa.Table, keys: list[str], path: Path) -> None:
+    counts = table.group_by(keys).aggregate([([], "count_all")])
+    if counts.num_rows < table.num_rows:
+        first = counts.filter(pc.greater(counts["count_all"], 1)).slice(0, 1).to_pylist()[0]
+        what = ", ".join(f"{key} {first[key]!r}" for key in keys)
+        raise SeamError(f"{path}: {what} appears {first['count_all']} times; column {keys[-1]} must be unique.")
+
+
+def _refuse_odd_indices(sets: pa.Table, path: Path) -> None:
+    index, absent = sets["candidate_index"], pc.is_null(sets["candidate"])
+    odd = pc.or_(pc.less(index, -1), pc.not_equal(pc.equal(index, -1), absent))
+    if pc.any(odd).as_py():
+        raise SeamError(f"{path}: column candidate must hold text at candidate_index 0 and up, and null at -1 only.")
+
+
+def _refuse_strays(table: pa.Table, other: pa.Table, path: Path, other_path: Path) -> None:
+    strays = pc.filter(table["id"], pc.invert(pc.is_in(table["id"], value_set=pc.unique(other["id"]))))
+    if len(strays):
+        n, first = pc.count_distinct(strays).as_py(), strays[0].as_py()
+        raise SeamError(f"{path}: {n} ids of column id ({first!r} first) are not in {other_path}; both must have them.")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0].rstrip(".")

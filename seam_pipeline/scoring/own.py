@@ -1,0 +1,124 @@
+"""Bring your own policy, reward model, prompts and candidates: `seam score`."""
+
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ..errors import SeamError
+from ..experiment import Scoring
+from ..models.stack import load_policy, load_reward
+from ..progress import Progress, silent
+from ._engine import Layout
+from ._own_data import read_own
+from .items import items_of
+from .likelihood import score_likelihoods
+from .reward import score_rewards
+from .seam import seam_scores
+
+OWN_SCORING = Scoring.model_validate({"max_response_tokens": None})
+"""Responses are scored whole unless the user says otherwise."""
+
+SCORES = ["id", "seam_log", "seam_prob", "seam_mean_log", "seam_mean_prob", "n_candidates", "reason"]
+CANDIDATE_SCORES = ["id", "candidate_index", "loglik", "n_tokens", "reward", "golden_reward", "misjudgement"]
+
+
+def score_own(
+    policy: str | Path,
+    reward: str | Path,
+    data: str | Path,
+    candidates: str | Path,
+    out: str | Path,
+    settings: Scoring = OWN_SCORING,
+    device: str = "cpu",
+    progress: Progress = silent,
+    *,
+    layout: Layout = "auto",
+) -> dict[str, Any]:
+    """Score a user's candidates with a user's models; returns what `summary.json` holds.
+
+    `data` has id, instruction, golden_response; `candidates` has id, candidate_index, candidate (parquet or JSONL).
+    Writes `scores.parquet`, `candidate_scores.parquet`, `summary.json` (counts, nulls by reason, models, settings)
+    and, when a candidate takes no part, `left_out.parquet` (id, candidate_index, reason) into the folder `out`,
+    each file whole or not at all. `progress` counts instructions, once per model.
+    Raises SeamError for input that `read_own` refuses, models that can't be loaded, and an unusable `out`.
+    """
+    rows, sets = read_own(Path(data), Path(candidates))
+    folder = _folder(Path(out))
+
+    def half(number: int) -> Progress:
+        return lambda done, total: progress(number * total + done, 2 * total)
+
+    # One model in memory at a time.
+    likelihoods = score_likelihoods(load_policy(policy, device), items_of(rows, sets), settings, half(0), layout=layout)
+    both = items_of(rows, sets, golden=True)
+    rewards = score_rewards(load_reward(reward, device), both, settings, half(1), layout=layout)
+    found = seam_scores(likelihoods, rewards, rows["id"].to_pylist(), sets)
+
+    parts = found.candidate_scores
+    left_out = parts.filter(pc.is_valid(parts["reason"])).select(["id", "candidate_index", "reason"])
+    summary = {
+        "policy": str(policy),
+        "reward": str(reward),
+        "data": str(data),
+        "candidates": str(candidates),
+        "device": device,
+        "settings": settings.model_dump(mode="json"),
+        **_counts(found.scores, parts, likelihoods, rewards),
+    }
+    _write(folder / "scores.parquet", lambda path: pq.write_table(found.scores.select(SCORES), path))
+    _write(folder / "candidate_scores.parquet", lambda path: pq.write_table(parts.select(CANDIDATE_SCORES), path))
+    if left_out.num_rows:
+        _write(folder / "left_out.parquet", lambda path: pq.write_table(left_out, path))
+    else:
+        (folder / "left_out.parquet").unlink(missing_ok=True)
+    _write(folder / "summary.json", lambda path: path.write_text(json.dumps(summary, indent=2) + "\n", "utf-8"))
+    return summary
+
+
+def _counts(scores: pa.Table, parts: pa.Table, likelihoods: pa.Table, rewards: pa.Table) -> dict[str, Any]:
+    cut = pc.greater(likelihoods["prompt_cut"], 0)
+    noted = pc.and_(pc.is_valid(rewards["reward"]), pc.is_valid(rewards["reason"]))
+    return {
+        "instructions": scores.num_rows,
+        "instructions_scored": scores.num_rows - scores["seam_log"].null_count,
+        "instructions_null": _by_reason(scores["reason"]),
+        "candidates": parts.num_rows,
+        "candidates_scored": parts["reason"].null_count,
+        "candidates_left_out": _by_reason(parts["reason"]),
+        "misjudged": pc.sum(pc.greater(parts["misjudgement"], 0.0)).as_py() or 0,
+        "responses_truncated": pc.sum(likelihoods["truncated"]).as_py() or 0,
+        "policy_prompts_cut": pc.sum(cut).as_py() or 0,
+        "reward_prompts_cut": pc.sum(noted).as_py() or 0,
+    }
+
+
+def _by_reason(reasons: pa.ChunkedArray) -> dict[str, int]:
+    return dict(sorted(Counter(why for why in reasons.to_pylist() if why is not None).items()))
+
+
+def _folder(out: Path) -> Path:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SeamError(f"{out} can't be used as the output folder ({error.strerror}); give another.") from error
+    return out
+
+
+def _write(path: Path, write: Callable[[Path], Any]) -> None:
+    """Write to a temporary neighbour first, so that readers see the old file or the new one."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        write(Path(name))
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,129 @@
+"""One PPO step: rollouts, rewards, advantages, updates, metrics."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..experiment import PPO
+from ._ppo_actor import Actor, reference_logp
+from ._ppo_math import KLController, explained_variance, gae, masked_mean, shaped_rewards, token_kl, whiten
+from ._ppo_prompts import Prompts, response_limits, stream
+from ._ppo_reward import Scorer
+from ._ppo_rollout import Rollout, sample
+from ._ppo_update import NotFiniteError, Targets, update
+from ._ppo_views import View
+
+
+class DivergedError(Exception):
+    """Numbers that are not finite; the message says which."""
+
+
+@dataclass
+class Learner:
+    """Everything that a run carries from step to step; `metrics` has one row per step done.
+
+    `good` are the weights of the last policy whose rollouts were finite.
+    """
+
+    actor: Actor
+    scorer: Scorer
+    prompts: Prompts
+    settings: PPO
+    seed: int
+    stops: list[int]
+    optimizer: torch.optim.Optimizer
+    controller: KLController
+    reference: View
+    metrics: list[dict[str, Any]] = field(default_factory=list)
+    good: list[Tensor] = field(default_factory=list)
+
+    def step(self) -> None:
+        """Make the next step and append its metrics. Raises DivergedError."""
+        step, settings = len(self.metrics), self.settings
+        chosen = self.prompts.batch(step, settings.batch_size)
+        rollout = self._rollout(step, chosen)
+        if not bool(torch.isfinite(rollout.logp).all() & torch.isfinite(rollout.values).all()):
+            raise DivergedError("the policy's log-probabilities or values are not finite")
+        self.good = self.actor.weights()
+        texts = self._texts(rollout)
+        scores = self._scores(rollout, [self.prompts.instructions[i] for i in chosen], texts, first=step == 0)
+        most_rows = settings.minibatch_size // settings.gradient_accumulation
+        kl = token_kl(rollout.logp, reference_logp(self.actor, self.reference, rollout, most_rows))
+        rewards = shaped_rewards(scores, kl, rollout.mask, self.controller.coefficient)
+        advantages, returns = gae(rewards, rollout.values, rollout.mask, settings.gamma, settings.lam)
+        targets = Targets(whiten(advantages, rollout.mask), returns)
+        row = self._describe(rollout, scores, kl, returns, texts)
+        try:
+            row |= update(self.actor, self.optimizer, rollout, targets, settings, self.seed, step)
+        except NotFiniteError as error:
+            raise DivergedError("a loss or gradient is not finite") from error
+        self.controller.update(row["kl"], settings.batch_size)
+        self.metrics.append(row)
+
+    def _rollout(self, step: int, chosen: list[int]) -> Rollout:
+        settings, generator = self.settings, stream(self.seed, "rollouts", step)
+        size, longest = settings.batch_size, settings.max_new_tokens
+        limits = response_limits(generator, size, settings.min_new_tokens, longest)
+        noise = torch.rand(size, longest, generator=generator, dtype=torch.float64)
+        view = self.actor.sampling()
+        with self.actor.views.entered(view):
+            return sample(
+                self.actor.views,
+                view,
+                self.actor.head,
+                [self.prompts.ids[i] for i in chosen],
+                limits,
+                noise,
+                temperature=settings.temperature,
+                stops=self.stops,
+                pad=int(self.actor.views.stack.tokenizer.pad_token_id),
+            )
+
+    def _texts(self, rollout: Rollout) -> list[str]:
+        tokenizer = self.actor.views.stack.tokenizer
+        rows = [row[:n] for row, n in zip(rollout.tokens.tolist(), rollout.lengths.tolist(), strict=True)]
+        return [text.strip() for text in tokenizer.batch_decode(rows, skip_special_tokens=True)]
+
+    def _scores(self, rollout: Rollout, instructions: list[str], texts: list[str], first: bool) -> Tensor:
+        scores = self.scorer(instructions, texts).float()
+        broken = int((~torch.isfinite(scores)).sum())
+        if broken:
+            raise DivergedError(f"{broken} of {len(scores)} rewards are not finite")
+        scores = scores.to(rollout.logp.device)
+        if first:
+            self.actor.start_values(rollout, scores)
+        return scores
+
+    def _describe(
+        self, rollout: Rollout, scores: Tensor, kl: Tensor, returns: Tensor, texts: list[str]
+    ) -> dict[str, Any]:
+        mask, lengths = rollout.mask, rollout.lengths.double()
+        zero = kl.new_zeros(())
+        summed = torch.where(mask, kl, zero).sum(1).double()
+        positive = torch.where(mask, token_kl(kl, torch.zeros_like(kl), "k3"), zero).sum(1).double()
+        numbers = {
+            "reward_mean": scores.double().mean(),
+            "reward_std": scores.double().std(correction=0),
+            "reward_min": scores.min(),
+            "reward_max": scores.max(),
+            "kl": summed.mean(),
+            "kl_k3": positive.mean(),
+            "entropy": masked_mean(rollout.entropy, mask),
+            "response_length": lengths.mean(),
+            "response_length_max": lengths.max(),
+            "ended_fraction": rollout.ended.double().mean(),
+            "prompt_length": rollout.prompt_lengths.double().mean(),
+            "value_mean": masked_mean(rollout.values, mask),
+            "return_mean": masked_mean(returns, mask),
+        }
+        return {
+            "step": len(self.metrics) + 1,
+            "episodes": (len(self.metrics) + 1) * self.settings.batch_size,
+            "response_tokens": int(mask.sum()),
+            "kl_coefficient": self.controller.coefficient,
+            **{name: float(number) for name, number in numbers.items()},
+            "empty_fraction": texts.count("") / len(texts),
+            "explained_variance": explained_variance(rollout.values, returns, mask),
+        }
