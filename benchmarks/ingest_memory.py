@@ -23,15 +23,16 @@ import json, sys, time
 from seam_pipeline.data import ingest
 start = time.perf_counter()
 def progress(done, total):
-    print(f"{done / total:6.1%} {time.perf_counter() - start:7.1f} s", file=sys.stderr, end="\\r")
+    print(f"{done / total:6.1%} {time.perf_counter() - start:7.1f} s", file=sys.stderr, flush=True, end="\\r")
 print(json.dumps(ingest([sys.argv[1]], sys.argv[2], progress=progress, memory=sys.argv[3])))
 """
 
 
 class Measured(NamedTuple):
-    """One ingest: seconds of wall clock, peak resident MiB, and its summary."""
+    """One ingest: seconds of wall clock and of CPU, peak resident MiB, and its summary."""
 
     seconds: float
+    cpu: float
     peak_mib: float
     summary: dict
 
@@ -68,7 +69,9 @@ def measure(posts: Path, out: Path, memory: str) -> Measured:
     if child.returncode:
         raise SystemExit(f"the ingest ended with status {child.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return Measured(time.perf_counter() - start, usage.ru_maxrss * unit / 2**20, json.loads(output))
+    return Measured(
+        time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / 2**20, json.loads(output)
+    )
 
 
 def main() -> None:
@@ -87,7 +90,7 @@ def main() -> None:
     print(f"\ninput        {size:,} bytes, {read['questions']:,} questions, {read['answers']:,} answers")
     print(f"kept         {result.summary['questions']:,} questions, {result.summary['answers']:,} answers")
     print(f"output       {written:,} bytes, {result.summary['pairs']:,} pairs")
-    print(f"seconds      {result.seconds:.1f}  ({size / result.seconds / 1e6:.1f} MB/s)")
+    print(f"seconds      {result.seconds:.1f} of wall clock, {result.cpu:.1f} of CPU")
     print(f"peak memory  {result.peak_mib:,.0f} MiB resident (DuckDB limit {arguments.memory})")
 
 

@@ -264,8 +264,9 @@ def main() -> None:
         "",
         f"`python benchmarks/scoring.py --instructions {options.instructions} --threads {options.threads}`; "
         f"torch {torch.__version__}, float32, LLaMA of {policy.model.num_parameters() / 1e6:.0f} M, vocabulary 32k, "
-        f"random weights; {kind}: {len(items)} prompts of {min(prompts)}-{max(prompts)} tokens, {RESPONSES} responses of "
-        f"{min(lengths)}-{max(lengths)} each. Load average at the end {os.getloadavg()[0]:.1f}.",
+        f"random weights; {kind}: {len(items)} prompts of {min(prompts)}-{max(prompts)} tokens, "
+        f"{RESPONSES} responses of {min(lengths)}-{max(lengths)} each. "
+        f"Load average at the end {os.getloadavg()[0]:.1f}.",
         "",
         *lines_of(runs),
         "",

@@ -45,10 +45,10 @@ class Recipe:
     search: Callable[["Recipe", Any, np.random.Generator, int, Callable[[], bool]], None]
 
     def positions(self, text: Any) -> list[int]:
-        """Words that are no function words and have a neighbour."""
+        """Words that are no function words, stand in no link, and have a neighbour."""
         stop, index, near = stop_words(), self.synonyms._word2index, self.synonyms.near
-        words = [w.lower() for w in text.words]
-        return [i for i, w in enumerate(words) if w not in stop and near.get(index.get(w, -1))]
+        words, links = [w.lower() for w in text.words], text.in_links()
+        return [i for i, w in enumerate(words) if w not in stop and i not in links and near.get(index.get(w, -1))]
 
     def swaps(self, text: Any, position: int) -> list[Any]:
         """The text with one word replaced, constraints met."""

@@ -1,10 +1,13 @@
 """TextAttack's text with word-for-word swaps by character offset instead of parsing everything again."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, Self
 
 from ._textattack import AttackedText
+
+_LINK = re.compile(r"(?:https?://|www\.)[^\s<>\]]+")
 
 
 class Response(AttackedText):
@@ -40,6 +43,11 @@ class Response(AttackedText):
             "original_index_map": self.attack_attrs["original_index_map"].copy(),
         }
         return new
+
+    def in_links(self) -> set[int]:
+        """Words that are part of a web address."""
+        links = [match.span() for match in _LINK.finditer(self.text)]
+        return {i for i, (start, _) in enumerate(self._spans()) if any(a <= start < b for a, b in links)}
 
     def _spans(self) -> list[tuple[int, int]]:
         """First and last character of each word, found from left to right as TextAttack does."""

@@ -42,7 +42,14 @@ def examine(experiment: Experiment) -> Iterator[Finding]:
 
 
 def _packages(experiment: Experiment) -> Iterator[Finding]:
-    needed = {"torch": "", "transformers": "", "peft": "", "trl": "training", "dagster": "dagster", "matplotlib": "report"}
+    needed = {
+        "torch": "",
+        "transformers": "",
+        "peft": "",
+        "trl": "training",
+        "dagster": "dagster",
+        "matplotlib": "report",
+    }
     if isinstance(experiment.data, FileData):
         needed |= {"duckdb": "data", "lxml": "data", "markdownify": "data"}
     if experiment.candidates.contrast:
@@ -53,7 +60,11 @@ def _packages(experiment: Experiment) -> Iterator[Finding]:
         needed |= {"openai": "llm"}
     for package, found in versions(*needed).items():
         extra = f"[{needed[package]}]" if needed[package] else ""
-        remedy = "pip install --no-deps textattack==0.3.11" if package == "textattack" else f"pip install 'seam-pipeline{extra}'"
+        remedy = (
+            "pip install --no-deps textattack==0.3.11"
+            if package == "textattack"
+            else f"pip install 'seam-pipeline{extra}'"
+        )
         yield found != "absent", f"{package} {found}" + (f"; {remedy}, or make install" if found == "absent" else "")
 
 
@@ -74,7 +85,10 @@ def _base(experiment: Experiment) -> Iterator[Finding]:
         yield (Path(path) / "config.json").is_file(), f"base.path: {path}"
     else:
         cached = _in_hub_cache(path)
-        yield cached, f"base.path: {path} " + ("in the hub cache" if cached else f"is not here; run `hf download {path}`")
+        yield (
+            cached,
+            f"base.path: {path} " + ("in the hub cache" if cached else f"is not here; run `hf download {path}`"),
+        )
 
 
 def _in_hub_cache(repository: str) -> bool:

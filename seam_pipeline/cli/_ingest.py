@@ -19,8 +19,7 @@ def ingest(paths: tuple[str, ...], out: Path, salt: str, max_questions: int | No
     from ..experiment import FileData, Splits
 
     settings = FileData(source="files", paths=paths, max_questions=max_questions, splits=Splits(salt=salt))
-    summary = write_datasets(settings, out)
+    summary = write_datasets(paths, out, settings)
     click.echo(f"{summary['questions']} questions with {summary['answers']} answers in {out}")
-    for name, reasons in (("skipped", summary.get("skipped", {})),):
-        for reason, count in sorted(reasons.items()):
-            click.echo(f"{name}: {count} {reason}")
+    for reason, count in sorted(summary["skipped"].items()):
+        click.echo(f"skipped: {count} {reason}")

@@ -13,7 +13,11 @@ from ._options import data_option, experiment_option
 @click.command()
 @experiment_option()
 @data_option()
-@click.option("--select", metavar="ASSETS", help="Only these: names, globs, `group:NAME`; `+x` with all upstream, `x+` downstream.")
+@click.option(
+    "--select",
+    metavar="ASSETS",
+    help="Only these: names, globs, `group:NAME`; `+x` with all upstream, `x+` downstream.",
+)
 def run(experiment_name: str | None, select: str | None) -> None:
     """Make what is missing or out of date, upstream first, and print where the report is.
 

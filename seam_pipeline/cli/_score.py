@@ -8,14 +8,28 @@ from ._options import device_option, pick_device
 
 
 @click.command()
-@click.option("--policy", required=True, metavar="DIR|ID", help="HF folder, PEFT adapter, model folder of a study, or hub id.")
+@click.option(
+    "--policy", required=True, metavar="DIR|ID", help="HF folder, PEFT adapter, model folder of a study, or hub id."
+)
 @click.option("--reward", required=True, metavar="DIR|ID", help="The same, with one reward label.")
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="id, instruction, golden_response (parquet or JSONL).")
-@click.option("--candidates", required=True, type=click.Path(path_type=Path), help="id, candidate_index, candidate (parquet or JSONL).")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="id, instruction, golden_response (parquet or JSONL).",
+)
+@click.option(
+    "--candidates",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="id, candidate_index, candidate (parquet or JSONL).",
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
 @click.option("--max-prompt-tokens", type=click.IntRange(1), help="Cut longer prompts from the left. Default: no cut.")
 @click.option("--max-response-tokens", type=click.IntRange(1), help="Cut longer responses. Default: no cut.")
-@click.option("--tokens-per-batch", type=click.IntRange(64), default=8192, show_default=True, help="Speed and memory only.")
+@click.option(
+    "--tokens-per-batch", type=click.IntRange(64), default=8192, show_default=True, help="Speed and memory only."
+)
 @device_option()
 def score(
     policy: str,
@@ -41,5 +55,7 @@ def score(
         max_prompt_tokens=max_prompt_tokens, max_response_tokens=max_response_tokens, tokens_per_batch=tokens_per_batch
     )
     summary = score_own(policy, reward, data, candidates, out, settings, pick_device(device))
-    click.echo(f"{out / 'scores.parquet'}: {summary['instructions']} instructions, {summary['null_scores']} without a score")
+    click.echo(
+        f"{out / 'scores.parquet'}: {summary['instructions']} instructions, {summary['null_scores']} without a score"
+    )
     click.echo(f"{out / 'candidate_scores.parquet'}: {summary['candidates']} candidates")

@@ -28,6 +28,17 @@ def ui(experiment_name: str | None, port: int) -> None:
     environment = dict(os.environ, DAGSTER_HOME=str(home))
     if experiment_name:
         environment["SEAM_EXPERIMENT"] = experiment_name
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "seam_pipeline.definitions", "-h", "127.0.0.1", "-p", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "seam_pipeline.definitions",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]
     click.echo(f"http://127.0.0.1:{port} (records in {home})")
     raise click.exceptions.Exit(subprocess.call(command, env=environment))

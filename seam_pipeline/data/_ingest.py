@@ -21,7 +21,7 @@ from seam_pipeline.tables import PREFERENCE, QUESTION_ANSWERS, RL, SFT
 
 from ._finish import Limits, finish
 from ._join import database, raw_questions
-from ._rowfile import Buckets, RowFile, buckets_for, rows_to_table
+from ._rowfile import BUCKET_BUFFERS, Buckets, RowFile, buckets_for, rows_to_table
 from ._sources import Source, find_sources
 from ._splits import Datasets, order_of, split_questions
 from ._stage import Staged, stage
@@ -145,8 +145,9 @@ def _summary(
 def _write_datasets(new: Path, work: Path, splits: Splits, memory: str) -> dict[str, Any]:
     """Divide `question_answers.parquet` chunk by chunk into buckets, and sort these as `split_questions` does."""
     answers = new / _ANSWERS_FILE
-    count = buckets_for(_text_bytes(answers))
-    buckets = {name: Buckets(work / name, schema, count) for name, schema in _SCHEMAS.items()}
+    count = buckets_for(3 * _text_bytes(answers))  # pairs repeat the texts
+    share = BUCKET_BUFFERS // len(_SCHEMAS)
+    buckets = {name: Buckets(work / name, schema, count, share) for name, schema in _SCHEMAS.items()}
     segments: Counter[str] = Counter()
     with ExitStack() as open_files:
         for bucket in buckets.values():

@@ -12,7 +12,8 @@ BUFFER = 8 << 20
 """Bytes of text a file gathers before it writes a row group."""
 
 MOST_BUCKETS = 256
-_BUCKET_BUFFERS = 128 << 20  # of all buckets together
+BUCKET_BUFFERS = 96 << 20
+"""Bytes of text that all buckets together gather."""
 
 
 class RowFile:
@@ -61,13 +62,14 @@ class Buckets:
     """Rows divided by a hash over several files, so that a join or a sort takes one file at a time.
 
     All rows with one key lie in one file, and the keys of a file come before those of the next. With `count` chosen by
-    `buckets_for` a file fits in memory, whatever the size of the whole.
+    `buckets_for` a file fits in memory, whatever the size of the whole. `buffers` bounds what waits to be written.
     """
 
-    def __init__(self, folder: Path, schema: pa.Schema, count: int) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, count: int, buffers: int = BUCKET_BUFFERS) -> None:
         self.folder = folder
         self.schema = schema
         self.count = count
+        self._buffer = min(BUFFER, buffers // count)
         self._files: dict[int, RowFile] = {}
 
     def __enter__(self) -> Self:
@@ -84,7 +86,7 @@ class Buckets:
         number = int(key[:8], 16) * self.count >> 32
         file = self._files.get(number)
         if file is None:
-            file = RowFile(self.path(number), self.schema, min(BUFFER, _BUCKET_BUFFERS // self.count))
+            file = RowFile(self.path(number), self.schema, self._buffer)
             self._files[number] = file
         file.add(row)
 

@@ -44,10 +44,13 @@ class Kind:
 
 def kind_of(path: Path) -> Kind:
     """Look at the beginning of the file. Raises UnknownKindError, or SeamError for a damaged file."""
-    if path.stat().st_size == 0:
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD)
+    except OSError as error:
+        raise SeamError(f"{path} cannot be read ({error.strerror}); mend its permissions or give another.") from error
+    if not head:
         raise UnknownKindError(f"{path} is empty; give {_WANTED}.")
-    with path.open("rb") as stream:
-        head = stream.read(_HEAD)
     if head.startswith(b"7z\xbc\xaf\x27\x1c"):
         if posts_member(path) is None:
             raise UnknownKindError(f"{path} holds no Posts.xml; give the archive of a site's posts.")

@@ -17,7 +17,6 @@ from ._run import Made, make
 from ._study import Study, relation
 
 
-
 class Listener:
     """Told of in-process steps as they go; labels are `asset` or `asset [partition]`."""
 

@@ -30,7 +30,9 @@ def dagster_home() -> Path:
         if not (folder / "dagster.yaml").is_file():
             (folder / "dagster.yaml").write_text(DAGSTER_YAML)
     except OSError as error:
-        raise SeamError(f"{folder} cannot hold Dagster's records ({error.strerror}); set SEAM_HOME to another folder.") from error
+        raise SeamError(
+            f"{folder} cannot hold Dagster's records ({error.strerror}); set SEAM_HOME to another folder."
+        ) from error
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
 

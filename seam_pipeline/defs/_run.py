@@ -92,4 +92,3 @@ def _schema_problem(schema: pa.Schema, table: pa.Table) -> str | None:
         return f"columns {table.schema.names} with types {[str(t) for t in table.schema.types]} are not the documented ones"
     nulls = [f.name for f in schema if not f.nullable and table[f.name].null_count]
     return f"null in {', '.join(nulls)}" if nulls else None
-

@@ -49,7 +49,9 @@ def why_stale(study: Study, store: Store, node: Node, partition: Partition) -> s
 def _difference(record: Record, versions: dict[str, str]) -> str:
     changed = [name for name, version in versions.items() if record.inputs.get(name) != version]
     changed += [name for name in record.inputs if name not in versions]
-    return "changed: " + ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "") if changed else "settings or code"
+    return (
+        "changed: " + ", ".join(changed[:3]) + (" ..." if len(changed) > 3 else "") if changed else "settings or code"
+    )
 
 
 def stale_tasks(study: Study, store: Store, names: set[str]) -> list[Task]:

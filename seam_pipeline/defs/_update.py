@@ -144,4 +144,3 @@ def _missing(study: Study, store: Store, names: set[str]) -> list[str]:
         for partition in study.wanted(node)
         if store.record(node.name, partition.key) is None
     ]
-

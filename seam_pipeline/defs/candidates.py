@@ -94,7 +94,10 @@ def _adversarial(step: Step, inputs: Inputs) -> pa.Table:
     assert candidates.adversarial is not None
     rm = load_reward(inputs["reward_model"] / MODEL, step.device)
     return adversarial_candidates(
-        split_of(inputs["rl_data"], "train"), rm, candidates.adversarial, candidates.n, step.experiment.seed, step.report
+        split_of(inputs["rl_data"], "train"),
+        rm,
+        candidates.adversarial,
+        candidates.n,
+        step.experiment.seed,
+        step.report,
     )
-
-

@@ -38,7 +38,9 @@ def _dataset(segment: str, description: str, schema: pa.Schema, *others: str) ->
     def compute(step: Step, inputs: Inputs) -> pa.Table:
         from ..data import split_questions
 
-        return getattr(split_questions(inputs["question_answers"]["question_answers"], step.experiment.data.splits), segment)
+        return getattr(
+            split_questions(inputs["question_answers"]["question_answers"], step.experiment.data.splits), segment
+        )
 
     earlier = tuple(f"{other}_data" for other in others)
     column = "question_id" if segment == "preference" else "id"
@@ -69,7 +71,9 @@ def _files(data: FileData) -> list[Path]:
     found: list[Path] = []
     for name in data.paths:
         path = Path(name)
-        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] if path.is_file() else []
+        found += (
+            sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] if path.is_file() else []
+        )
     return found
 
 
@@ -107,7 +111,7 @@ def counts_table(summary: dict[str, Any]) -> pa.Table:
         if isinstance(value, dict):
             for key, inner in value.items():
                 walk(f"{prefix}/{key}" if prefix else str(key), inner)
-        elif isinstance(value, int):
+        elif isinstance(value, int) and prefix != "format":
             names.append(prefix)
             values.append(value)
 

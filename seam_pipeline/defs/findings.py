@@ -41,7 +41,11 @@ def nodes(experiment: Experiment) -> list[Node]:
         quality = ("rlhf_quality_full_by_policy", "policy_quality", "reward_quality")
         found.append(finding_node("quality_surface", _quality_surface, quality))
     judged = tuple(f"rlhf_quality_{m}_by_policy" for m in experiment.methods)
-    found.append(finding_node("selection_methods", _selection_methods, (*judged, "policy_quality"), lambda e: (e.selection.rate,)))
+    found.append(
+        finding_node(
+            "selection_methods", _selection_methods, (*judged, "policy_quality"), lambda e: (e.selection.rate,)
+        )
+    )
     return [*found, report_node(tuple(node.name for node in found if node.group == GROUP))]
 
 
@@ -152,7 +156,7 @@ def _seamlessness(step: Step, inputs: Inputs) -> "Finding":
     from ..findings.seamlessness import seamlessness
 
     e = step.experiment
-    scores = {v: cells_of(inputs[f"seam_scores_{v}_by_policy"]) for v in e.candidates.variants}
+    scores = {str(v): cells_of(inputs[f"seam_scores_{v}_by_policy"]) for v in e.candidates.variants}
     return seamlessness(scores, e.scoring.form, e.selection.rate)
 
 
@@ -175,14 +179,18 @@ def _worst(experiment: Experiment) -> Node:
         )
 
     best = frozenset({scores, candidates})
-    return finding_node("worst_instructions", compute, (scores, candidates, "rl_data"), lambda e: (e.scoring.form,), best)
+    return finding_node(
+        "worst_instructions", compute, (scores, candidates, "rl_data"), lambda e: (e.scoring.form,), best
+    )
 
 
 def _quality_surface(_step: Step, inputs: Inputs) -> "Finding":
     from ..findings.quality_surface import quality_surface
 
     return quality_surface(
-        cells_of(inputs["rlhf_quality_full_by_policy"]), _by_pm(inputs["policy_quality"]), _by_rm(inputs["reward_quality"])
+        cells_of(inputs["rlhf_quality_full_by_policy"]),
+        _by_pm(inputs["policy_quality"]),
+        _by_rm(inputs["reward_quality"]),
     )
 
 

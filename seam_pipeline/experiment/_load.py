@@ -17,7 +17,9 @@ from .schema import Experiment
 
 DEFAULT = "testbed"
 DATA_VARIABLE = "$SEAM_DATA"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]*[A-Za-z0-9](?<!\.xml)(?<!\.csv)(?<!\.7z)(?<!\.jsonl)(?<!\.json)(?<!\.parquet)")
+_HUB_ID = re.compile(
+    r"[A-Za-z0-9][\w.-]*/[\w.-]*[A-Za-z0-9](?<!\.xml)(?<!\.csv)(?<!\.7z)(?<!\.jsonl)(?<!\.json)(?<!\.parquet)"
+)
 
 
 def shipped() -> tuple[str, ...]:
@@ -37,7 +39,9 @@ def load_experiment(name_or_path: str | None = None) -> Experiment:
         return parse_experiment(text, where=f"experiment {wanted}")
     path = Path(wanted)
     if not path.is_file():
-        raise SeamError(f"Experiment {wanted!r} is neither a file nor one of {', '.join(shipped())}; give -e one of these.")
+        raise SeamError(
+            f"Experiment {wanted!r} is neither a file nor one of {', '.join(shipped())}; give -e one of these."
+        )
     return parse_experiment(path.read_text("utf-8"), where=str(path), folder=path.parent)
 
 

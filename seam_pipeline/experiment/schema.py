@@ -38,15 +38,17 @@ class Experiment(Settings):
             if self.judge.kind == "gold":
                 raise ValueError("judge.kind: gold exists only on the testbed; use openai or reference")
             if self.candidates.llm is not None and self.candidates.llm.generator == "testbed":
-                raise ValueError("candidates.llm.generator: testbed writes only about the testbed; use openai or llm: null")
+                raise ValueError(
+                    "candidates.llm.generator: testbed writes only about the testbed; use openai or llm: null"
+                )
         for method in self.methods:
             variant = VARIANT_OF_METHOD.get(method)
             if variant is not None and variant not in self.candidates.variants:
                 raise ValueError(f"rl.arms: {method} needs candidates.{variant}, which is null")
-        for method, cells in self.runs.items():
+        for name, cells in self.runs.items():
             for pm, rm in cells:
                 if not (1 <= pm <= len(self.policy.ranks) and 1 <= rm <= len(self.reward.ranks)):
-                    raise ValueError(f"rl.arms: {method} asks for cell [{pm}, {rm}], which is not on the ladders")
+                    raise ValueError(f"rl.arms: {name} asks for cell [{pm}, {rm}], which is not on the ladders")
         return self
 
     @property

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import HfApi, try_to_load_from_cache
 from peft import PeftConfig
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -18,6 +19,7 @@ from ._files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Base, local, read_json
 
 SAFE = {"trust_remote_code": False, "use_safetensors": True}
 """Neither code nor pickles of a checkpoint are run."""
+HUB_SECONDS = 10
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -44,18 +46,34 @@ def explained(what: str, path: str | Path) -> Iterator[None]:
     """Turn the libraries' loading errors into one sentence."""
     try:
         with quiet():
+            if not Path(path).exists():
+                _on_hub(str(path))
             yield
     except torch.OutOfMemoryError:
         raise
-    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError, HFValidationError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, KeyError) as error:
         first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         if isinstance(error, SafetensorError):
             mend = "the weights are truncated or damaged: copy them again"
-        elif Path(path).is_dir():
+        elif Path(path).exists():
             mend = "check that the folder is complete"
         else:
-            mend = "it is no folder here, and the hub did not deliver it: check the name and the network"
+            mend = "check the model on the hub"
         raise SeamError(f"Cannot load the {what} {path} ({first.rstrip('.')}); {mend}.") from error
+
+
+@cache
+def _on_hub(name: str) -> None:
+    """Ask the hub once and without retries, so that a mistyped path fails at once; cached models need no hub."""
+    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return
+    try:
+        HfApi().model_info(name, timeout=HUB_SECONDS)
+    except Exception as error:  # each release of the hub's client has other classes of network errors
+        raise SeamError(
+            f"No folder {name} here, and the hub did not deliver it ({type(error).__name__}); "
+            "check the path, the name and the network."
+        ) from error
 
 
 def load_tokenizer(path: str | Path, revision: str | None = None, *, needs_end: bool = True) -> Any:

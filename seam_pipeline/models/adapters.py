@@ -83,7 +83,14 @@ class AdapterStack:
                     layer.lora_dropout[name] = torch.nn.Identity()
 
     def add_adapter(self, name: str, lora: Lora, seed: int = 0) -> None:
-        """Add a fresh adapter, inactive, whose update is zero; its random half depends on `seed` alone."""
+        """Add a fresh adapter, inactive, whose update is zero; its random half depends on `seed` alone.
+
+        Raises SeamError when a target layer doesn't exist or the name is taken.
+        """
+        places = [f".{place}" for place, _ in self.model.named_modules()]
+        for target in lora.target_modules:
+            if not any(place.endswith(f".{target}") for place in places):
+                raise SeamError(f"The base model has no layers named {target}; check lora.target_modules.")
         config = LoraConfig(
             r=lora.r,
             lora_alpha=lora.alpha,
@@ -91,12 +98,7 @@ class AdapterStack:
             target_modules=list(lora.target_modules),
             bias="none",
         )
-        try:
-            self._inject(name, config, seed)
-        except ValueError as error:
-            raise SeamError(
-                f"No layers named {', '.join(lora.target_modules)} here; check lora.target_modules."
-            ) from error
+        self._inject(name, config, seed)
 
     def _inject(self, name: str, config: LoraConfig, seed: int) -> None:
         if name in self.names:

@@ -55,7 +55,9 @@ def _base(e: Experiment, _d: DataSize, size: ModelSize, _pm: int, _rm: int) -> C
 
 def _policy(e: Experiment, d: DataSize, size: ModelSize, pm: int, _rm: int) -> Cost:
     sft, n = e.policy.sft, e.policy.ranks[pm - 1]
-    rows = n * sft.batch_size if sft.unit == "steps" else max(n * sft.epochs, sft.min_steps * sft.batch_size if n else 0)
+    rows = (
+        n * sft.batch_size if sft.unit == "steps" else max(n * sft.epochs, sft.min_steps * sft.batch_size if n else 0)
+    )
     return Cost(trained=rows * _text(d, sft.max_length), disk=_adapter(size, sft.lora, n))
 
 

@@ -115,7 +115,9 @@ def _llm_line(e: Experiment, total: Cost) -> str:
     if not total.llm_calls:
         return "LLM calls: none."
     endpoint = (e.candidates.llm.endpoint if e.candidates.llm else None) or e.judge.endpoint
-    words = f"LLM calls: {_number(total.llm_calls)}, {_number(total.llm_input)} tokens in, {_number(total.llm_output)} out"
+    words = (
+        f"LLM calls: {_number(total.llm_calls)}, {_number(total.llm_input)} tokens in, {_number(total.llm_output)} out"
+    )
     price_in = endpoint.dollars_per_million_input if endpoint else None
     price_out = endpoint.dollars_per_million_output if endpoint else None
     if price_in is None or price_out is None:

@@ -44,7 +44,9 @@ class Store:
         try:
             return Record.from_json(text)
         except (ValueError, TypeError, KeyError) as error:
-            raise SeamError(f"{self.root / relative} cannot be read ({error}); remove its folder to rebuild it.") from error
+            raise SeamError(
+                f"{self.root / relative} cannot be read ({error}); remove its folder to rebuild it."
+            ) from error
 
     def stage(self, asset: str, partition: str | None, recipe: str) -> Path:
         """A folder to fill; what an interrupted run of the same recipe left there is kept."""
@@ -85,7 +87,9 @@ class Store:
         if record is None:
             raise SeamError(f"{label} has not been made yet; materialise it first, or use `seam run`.")
         if record.failed_checks:
-            raise SeamError(f"{label} was refused by {', '.join(record.failed_checks)}; mend its inputs and make it again.")
+            raise SeamError(
+                f"{label} was refused by {', '.join(record.failed_checks)}; mend its inputs and make it again."
+            )
         return read_payload(self._local(asset, partition, record), record.kind)
 
     def _local(self, asset: str, partition: str | None, record: Record) -> Path:

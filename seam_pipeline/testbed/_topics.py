@@ -74,7 +74,9 @@ def make_topics(count: int, seed: int) -> tuple[Topic, ...]:
 def pools(topics: Sequence[Topic] | None = None) -> dict[str, tuple[str, ...]]:
     """Property -> every value it can take; names and purposes of these topics, by default of all that could exist."""
     return {
-        "name": tuple(t.name for t in topics) if topics else tuple(function_name(v, n) for v in VERBS for n, _ in NOUNS),
+        "name": tuple(t.name for t in topics)
+        if topics
+        else tuple(function_name(v, n) for v in VERBS for n, _ in NOUNS),
         "purpose": tuple(t.facts["purpose"] for t in topics) if topics else tuple(THIRD_PERSON),
         "argument": tuple(MEANINGS),
         "meaning": tuple(MEANINGS.values()),

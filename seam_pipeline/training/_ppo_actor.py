@@ -36,7 +36,8 @@ class Actor:
 
     @classmethod
     def fresh(cls, stack: AdapterStack, frozen: tuple[str, ...], adapter: str, temperature: float) -> "Actor":
-        """An actor on a stack that has its adapters already."""
+        """An actor on a stack that has its adapters already. Dropout is switched off, fresh adapters' too."""
+        stack.model.eval()
         width = stack.model.config.get_text_config().hidden_size
         head = torch.nn.Linear(width, 1, device=stack.device, dtype=torch.float32)
         torch.nn.init.zeros_(head.weight)

@@ -14,7 +14,8 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, TrainerCallback
 
 from ..errors import SeamError
-from ..models._compat import quiet
+from ..models._compat import quiet, window_of
+from ..models.adapters import AdapterStack
 from ..progress import Progress
 from ._examples import Examples
 
@@ -25,6 +26,11 @@ class Schedule(NamedTuple):
     steps: int
     micro_batch: int
     accumulation: int
+
+
+def longest(stack: AdapterStack, wanted: int) -> int:
+    """Tokens per text: the setting, or the model's window when that is shorter."""
+    return min(wanted, window_of(stack.model) or wanted)
 
 
 def schedule(settings: Any, examples: int, steps: int | None = None) -> Schedule:

@@ -18,7 +18,7 @@ from ..models.stack import AdapterStack, RewardModel, StackFile, as_device, read
 from ..progress import Progress, silent
 from ._artifacts import copy_adapters, fresh_folder, write_metrics, write_summary
 from ._examples import Examples, first_rows, preference_examples
-from ._trl import Recorder, examples_seen, fit, schedule
+from ._trl import Recorder, examples_seen, fit, longest, schedule
 
 COLUMNS = ("loss", "learning_rate", "grad_norm", "accuracy", "margin", "mean_reward")
 DEV_PAIRS = 256
@@ -46,9 +46,10 @@ def train_reward(
     if below.kind != "policy":
         raise SeamError(f"{policy_folder} is a reward model; reward training starts from a policy.")
     stack = _classifier(below, where, seed)
-    examples = preference_examples(stack.tokenizer, chosen, settings.max_length)
+    limit = longest(stack, settings.max_length)
+    examples = preference_examples(stack.tokenizer, chosen, limit)
     if n and not examples.size:
-        raise SeamError(f"None of {n} preference pairs differ within {settings.max_length} tokens; raise max_length.")
+        raise SeamError(f"None of {n} preference pairs differ within {limit} tokens; raise max_length.")
     recorder = Recorder(COLUMNS, progress)
     plan = schedule(settings, examples.size)
     fresh_folder(out)
@@ -60,7 +61,7 @@ def train_reward(
         _train(stack, name, examples, plan, settings, recorder, seed)
         stack.save_adapter(name, out / ADAPTERS / name)
         names.append(name)
-    held_out = preference_examples(stack.tokenizer, dev.slice(0, DEV_PAIRS), settings.max_length)
+    held_out = preference_examples(stack.tokenizer, dev.slice(0, DEV_PAIRS), limit)
     write_head(out / HEAD, stack.model.score.weight)
     write_metrics(out, recorder.rows, ("step", *COLUMNS))
     counts = {
@@ -69,6 +70,7 @@ def train_reward(
         "examples_left_out": examples.left_out,
         "examples_seen": examples_seen(settings, examples.size, len(recorder.rows)),
         "tokens": examples.tokens,
+        "max_length": limit,
         "steps": len(recorder.rows),
         "train_loss": recorder.mean_loss(),
         "dev_examples": held_out.size,

@@ -19,7 +19,7 @@ from ..models.stack import AdapterStack, as_device, write_stack
 from ..progress import Progress, silent
 from ._artifacts import fresh_folder, write_metrics, write_summary
 from ._examples import IGNORED, Examples, first_rows, sft_examples
-from ._trl import Recorder, examples_seen, fit, schedule
+from ._trl import Recorder, examples_seen, fit, longest, schedule
 
 ADAPTER = "00_sft"
 COLUMNS = ("loss", "learning_rate", "grad_norm", "mean_token_accuracy", "entropy")
@@ -49,7 +49,8 @@ def train_policy(
         raise SeamError("There are no SFT examples to train on; add data or set the rank to 0.")
     where = as_device(device)
     stack = AdapterStack.from_base(base, where)
-    examples = sft_examples(stack.tokenizer, chosen.slice(0, 0) if n == 0 else chosen, settings.max_length)
+    limit = longest(stack, settings.max_length)
+    examples = sft_examples(stack.tokenizer, chosen.slice(0, 0) if n == 0 else chosen, limit)
     recorder = Recorder(COLUMNS, progress)
     plan = schedule(settings, examples.size, n if by_steps else None)
     fresh_folder(out)
@@ -72,7 +73,7 @@ def train_policy(
             lr_scheduler_type="cosine",
         )
         stack.save_adapter(ADAPTER, out / ADAPTERS / ADAPTER)
-    held_out = sft_examples(stack.tokenizer, dev.slice(0, DEV_EXAMPLES), settings.max_length)
+    held_out = sft_examples(stack.tokenizer, dev.slice(0, DEV_EXAMPLES), limit)
     write_metrics(out, recorder.rows, ("step", *COLUMNS))
     summary = write_summary(
         out,
@@ -81,6 +82,7 @@ def train_policy(
             "examples_cut": examples.cut,
             "examples_seen": examples_seen(settings, examples.size, len(recorder.rows)),
             "tokens": examples.tokens,
+            "max_length": limit,
             "steps": len(recorder.rows),
             "train_loss": recorder.mean_loss(),
             "dev_loss": response_loss(stack, held_out),

@@ -134,6 +134,22 @@ def test_fast_swaps_equal_textattacks() -> None:
         assert fast.delete_word_at_index(0).text == slow.delete_word_at_index(0).text
 
 
+def test_words_of_links_are_left_alone() -> None:
+    from seam_pipeline.candidates._response import Response
+
+    text = Response("Look at [beer](https://www.beer.com/good) or www.wine.org and drink.")
+    assert [text.words[i] for i in sorted(text.in_links())] == [
+        "https",
+        "www",
+        "beer",
+        "com",
+        "good",
+        "www",
+        "wine",
+        "org",
+    ]
+
+
 def test_spread_by_hand() -> None:
     words = [list(w) for w in ("abcd", "abcx", "zbcd", "zyxd", "abyx")]
     assert spread(words, list("abcd"), 3, 1) == [0, 3, 4]  # 3 differs from 0 in three; then 4: min(2, 4) = 2

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from seam_pipeline.data import _ingest, ingest, read_sources, split_questions
+from seam_pipeline.data import _ingest, _stage, ingest, read_sources, split_questions
 from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import FileData
 from seam_pipeline.tables import PREFERENCE, QUESTION_ANSWERS, RL, SFT
@@ -124,3 +124,19 @@ def test_import_is_cheap() -> None:
     code = f"import sys, seam_pipeline.data; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert isinstance(QUESTION_ANSWERS, pa.Schema)
+
+
+@pytest.mark.parametrize("buckets", [2, 7, 256])
+def test_the_number_of_buckets_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buckets: int) -> None:
+    posts = write_dump(tmp_path, [*simple_rows(80), answer(3, 999_999, 1), answer(4, 10, 1), answer(4, 10, 1)])
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"instruction": "I{n}", "chosen": "c", "rejected": "r"}}\n' for n in range(80)))
+    settings = FileData.model_validate({"source": "files", "paths": ("-",), "max_questions": 50})
+    for chosen in (None, settings):
+        whole = ingest([posts, rows], tmp_path / "whole", chosen)
+        with monkeypatch.context() as patch:
+            for module in (_stage, _ingest):
+                patch.setattr(module, "buckets_for", lambda _: buckets)
+            assert ingest([posts, rows], tmp_path / "parts", chosen) == whole
+        assert whole["questions"] == (160 if chosen is None else 100)
+        assert written(tmp_path / "parts") == written(tmp_path / "whole")

@@ -68,8 +68,12 @@ def test_a_missing_experiment_and_missing_data_are_named(monkeypatch: pytest.Mon
 
 def test_paths_are_looked_for_beside_the_file(tmp_path: Path) -> None:
     (tmp_path / "Posts.xml").write_text("")
-    text = changed("source: testbed, questions: 160, topics: 8, answers_per_question: 3", "source: files, paths: [Posts.xml]")
-    text = text.replace("generator: testbed", "generator: openai, endpoint: {model: m}").replace("kind: gold", "kind: reference")
+    text = changed(
+        "source: testbed, questions: 160, topics: 8, answers_per_question: 3", "source: files, paths: [Posts.xml]"
+    )
+    text = text.replace("generator: testbed", "generator: openai, endpoint: {model: m}").replace(
+        "kind: gold", "kind: reference"
+    )
     (tmp_path / "mine.yaml").write_text(text)
     data = load_experiment(str(tmp_path / "mine.yaml")).data
     assert data.source == "files"

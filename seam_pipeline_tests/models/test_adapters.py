@@ -101,6 +101,14 @@ def test_without_adapters_the_stack_is_the_base(folders: Path) -> None:
     assert stack.train_only() == []
 
 
+@pytest.mark.parametrize("names", [[], ["01_rm"], ["00_sft", "01_rm"]])
+def test_merging_keeps_the_chosen_and_drops_the_others(folders: Path, names: list[str]) -> None:
+    stack = two_adapters(folders)
+    stack.merge(names)
+    torch.testing.assert_close(logits(stack), by_hand(folders, names), atol=1e-4, rtol=1e-5)
+    assert stack.names == stack.active == ()
+
+
 def test_peft_alone_reads_a_saved_adapter(folders: Path) -> None:
     base = AutoModelForCausalLM.from_pretrained(folders / "base")
     model = PeftModel.from_pretrained(base, str(folders / "policy" / "adapters" / "00_sft"))
@@ -140,7 +148,7 @@ def test_unknown_layers_and_names_taken_are_refused(folders: Path) -> None:
     with pytest.raises(SeamError, match="already"):
         stack.add_adapter("00_sft", LORA)
     with pytest.raises(SeamError, match="target_modules"):
-        stack.add_adapter("new", Lora(target_modules=("no_such_layer",)))
+        stack.add_adapter("new", Lora(target_modules=("q_proj", "no_such_layer")))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from transformers import (
 from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import Scoring
 from seam_pipeline.models.stack import Policy, load_policy
+from seam_pipeline.scoring import _logprobs
 from seam_pipeline.scoring.items import Item
 from seam_pipeline.scoring.likelihood import score_likelihoods
 from seam_pipeline.tables import LIKELIHOODS
@@ -52,6 +53,11 @@ def check(policy: Policy, table: Any, longest: int | None = None) -> None:
 def test_equals_one_by_one(policy: Policy, layout: Any, budget: int) -> None:
     settings = Scoring(max_response_tokens=None, tokens_per_batch=budget)
     check(policy, score_likelihoods(policy, items(), settings, layout=layout))
+
+
+def test_logits_are_held_in_parts(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_logprobs, "LOGITS", 7 * 300)
+    check(policy, score_likelihoods(policy, items(), WHOLE))
 
 
 def test_adapters_count(folders: dict[str, Path], policy: Policy) -> None:
@@ -130,13 +136,14 @@ def test_rotary_positions_that_depend_on_the_longest_row() -> None:
     check(policy, score_likelihoods(policy, items(), WHOLE))
 
 
-def test_long_responses_are_cut_and_lose_their_end(policy: Policy) -> None:
-    table = score_likelihoods(policy, items(), Scoring(max_response_tokens=9))
-    check(policy, table, longest=9)
+def test_longer_responses_are_cut_and_lose_their_end(policy: Policy) -> None:
     texts = [text for item in items() for text in item.responses]
     lengths = [len(policy.response_ids([text])[0]) - 1 for text in texts]
-    assert table["truncated"].to_pylist() == [length > 9 for length in lengths]
-    assert table["n_tokens"].to_pylist() == [9 if length > 9 else length + 1 for length in lengths]
+    longest = sorted(lengths)[len(lengths) // 2]  # one response has exactly this length: it is not cut
+    table = score_likelihoods(policy, items(), Scoring(max_response_tokens=longest))
+    check(policy, table, longest)
+    assert table["truncated"].to_pylist() == [length > longest for length in lengths]
+    assert table["n_tokens"].to_pylist() == [longest if length > longest else length + 1 for length in lengths]
 
 
 def test_long_prompts_are_cut_on_the_left_behind_the_begin_token(policy: Policy) -> None:

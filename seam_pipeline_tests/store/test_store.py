@@ -7,7 +7,9 @@ from seam_pipeline.errors import SeamError
 from seam_pipeline.store import Record, Store, recipe_of, write_payload
 
 
-def put(store: Store, value: object, asset: str = "rows", partition: str | None = None, refused: tuple[str, ...] = ()) -> Record:
+def put(
+    store: Store, value: object, asset: str = "rows", partition: str | None = None, refused: tuple[str, ...] = ()
+) -> Record:
     out = store.stage(asset, partition, "recipe")
     if isinstance(value, Path):
         (out / "model.txt").write_text("weights")
@@ -20,7 +22,11 @@ def put(store: Store, value: object, asset: str = "rows", partition: str | None 
 
 @pytest.mark.parametrize(
     "value",
-    [pa.table({"a": [1, None, 3]}), {"x": pa.table({"a": ["é"]}), "y": pa.table({"b": [0.5]})}, {"n": 3, "texts": ["a"]}],
+    [
+        pa.table({"a": [1, None, 3]}),
+        {"x": pa.table({"a": ["é"]}), "y": pa.table({"b": [0.5]})},
+        {"n": 3, "texts": ["a"]},
+    ],
 )
 def test_values_come_back_as_they_were(tmp_path: Path, value: object) -> None:
     store = Store(str(tmp_path))

@@ -18,7 +18,7 @@ def make_actor(folder: Path, *, lean: bool = True, scale: float = 0.2, temperatu
     base = tiny_base(folder, **shape)
     stack = AdapterStack.from_base(base)
     for number, name in enumerate(("00_sft", "01_rl")):
-        stack.add_adapter(name, LORA, seed=number)
+        stack.add_adapter(name, LORA.model_copy(update={"dropout": 0.5}), seed=number)
         for index, parameter in enumerate(stack.parameters_of(name)):
             parameter.data = scale * torch.randn(parameter.shape, generator=stream(number, name, index))
     actor = Actor.fresh(stack, ("00_sft",), "01_rl", temperature)
