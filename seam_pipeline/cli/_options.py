@@ -16,7 +16,8 @@ def experiment_option() -> Decorator:
         "--experiment",
         "experiment_name",
         metavar="NAME|PATH",
-        help="Shipped experiment (smoke, testbed, stackexchange, paper) or a YAML file. Default: $SEAM_EXPERIMENT, then testbed.",
+        help="Shipped experiment (smoke, testbed, stackexchange, paper) or a YAML file; by default $SEAM_EXPERIMENT, "
+        "then testbed.",
     )
 
 

@@ -14,14 +14,12 @@ from ._options import data_option, experiment_option
 @experiment_option()
 @data_option()
 @click.option(
-    "--select",
-    metavar="ASSETS",
-    help="Only these: names, globs, `group:NAME`; `+x` with all upstream, `x+` downstream.",
+    "--select", metavar="ASSETS", help="Names, globs or `group:NAME`; `+x` with all that is upstream, `x+` downstream."
 )
 def run(experiment_name: str | None, select: str | None) -> None:
     """Make what is missing or out of date, upstream first, and print where the report is.
 
-    Nothing is made twice: an artifact is current while its settings, its code version and the content of its inputs are.
+    Nothing is made twice: an artifact is current while its settings, code version and inputs' content are.
     """
     quiet()
     from ..defs._home import dagster_home, open_store

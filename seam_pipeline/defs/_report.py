@@ -14,7 +14,7 @@ def report_node(findings: tuple[str, ...]) -> Node:
     return Node(
         "report",
         "9_report",
-        "One self-contained HTML page: the question each section answers, figure, table, interval, and the paper's number.",
+        "One HTML page: each section's question, answer, figure, table, interval and the paper's number.",
         lambda step, inputs: _report(step, inputs, findings),
         deps=findings,
         settings=_settings,

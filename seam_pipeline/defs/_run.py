@@ -89,6 +89,7 @@ def _problems(node: Node, value: Any, inputs: Inputs) -> dict[str, str | None]:
 
 def _schema_problem(schema: pa.Schema, table: pa.Table) -> str | None:
     if table.schema.names != schema.names or table.schema.types != schema.types:
-        return f"columns {table.schema.names} with types {[str(t) for t in table.schema.types]} are not the documented ones"
+        types = [str(t) for t in table.schema.types]
+        return f"columns {table.schema.names} with types {types} are not the documented ones"
     nulls = [f.name for f in schema if not f.nullable and table[f.name].null_count]
     return f"null in {', '.join(nulls)}" if nulls else None

@@ -52,8 +52,8 @@ def truth_nodes(experiment: Experiment, finding_node: Callable[..., Node]) -> li
 
 
 def _own_answers(step: Step, inputs: Inputs) -> pa.Table:
-    from ..models.stack import load_policy, load_reward
     from ..models.generate import generate
+    from ..models.stack import load_policy, load_reward
 
     e = step.experiment
     policy = load_policy(inputs["policy_model"] / MODEL, step.device)

@@ -56,6 +56,7 @@ def finding_node(
     settings: Callable[[Experiment], tuple[Any, ...]] = lambda _: (),
     best: frozenset[str] = frozenset(),
 ) -> Node:
+    """A finding's asset; `settings` decide its content besides its inputs, `best` as in Node."""
     return Node(
         name,
         GROUP,

@@ -11,10 +11,10 @@ from .schema import Experiment
 
 HEADER = """# The experiment file
 
-One YAML file is the whole configuration of a study. `seam run -e NAME|PATH` and `SEAM_EXPERIMENT` choose it; shipped are
-`smoke`, `testbed` (the default), `stackexchange` and `paper`. An unknown key, a value out of range or an impossible
-combination is refused with one sentence that names the key. Relative `data.paths` are looked for beside the file first;
-`$SEAM_DATA` among them stands for what `--data PATH` or the environment variable gives.
+One YAML file is the whole configuration of a study. `seam run -e NAME|PATH` and `SEAM_EXPERIMENT` choose it; shipped
+are `smoke`, `testbed` (the default), `stackexchange` and `paper`. An unknown key, a value out of range or an
+impossible combination is refused with one sentence that names the key. Relative `data.paths` are looked for beside the
+file first; `$SEAM_DATA` among them stands for what `--data PATH` or the environment variable gives.
 
 This page is written from the schema: `python -m seam_pipeline.experiment._docs > docs/experiment.md`.
 """

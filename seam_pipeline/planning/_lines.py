@@ -103,10 +103,10 @@ def _totals(e: Experiment, total: Cost, seconds: float, n: int, rate: float, tfl
     on_gpu = e.compute.device.startswith("cuda")
     if tflops is None:
         measured = "an assumption, not a measurement" if on_gpu else "from the testbed on two cores"
-        yield f"Times of artifacts made before are theirs; the others take {rate / 1e12:g} TFLOP/s, {measured} (--tflops)."
+        yield f"Artifacts made before take as long again, the others {rate / 1e12:g} TFLOP/s, {measured} (--tflops)."
     yield (
-        f"Tokens: {_number(total.trained)} trained, {_number(total.scored)} scored, {_number(total.written)} generated. "
-        f"Disk: {total.disk / 1e9:.2f} GB of models and scores."
+        f"Tokens: {_number(total.trained)} trained, {_number(total.scored)} scored, {_number(total.written)} "
+        f"generated. Disk: {total.disk / 1e9:.2f} GB of models and scores."
     )
     yield _llm_line(e, total)
 

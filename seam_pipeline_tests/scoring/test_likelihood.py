@@ -130,7 +130,7 @@ def test_beyond_a_sliding_window_sequences_are_padded() -> None:
 
 
 def test_rotary_positions_that_depend_on_the_longest_row() -> None:
-    rope = {"rope_type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4, "rope_theta": 10000.0}
+    rope = {"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
     config = Phi3Config(**LLAMA_LIKE, **IDS, original_max_position_embeddings=60, rope_scaling=rope)
     policy = foreign(config)
     check(policy, score_likelihoods(policy, items(), WHOLE))
