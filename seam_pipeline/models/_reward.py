@@ -25,7 +25,7 @@ def pool_last(values: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tenso
     The mask decides, not a comparison with the pad id, so an end token that doubles as padding is found.
     """
     places = torch.arange(attention_mask.shape[1], device=attention_mask.device)
-    last = (attention_mask.long() * (places + 1)).argmax(dim=1)
+    last = (attention_mask.long() * places).argmax(dim=1)
     return values[torch.arange(values.shape[0], device=values.device), last]
 
 

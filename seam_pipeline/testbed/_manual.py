@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from ._knowledge import KINDS, LIBRARY
-from ._questions import CORES, core_text
+from ._questions import CLOSINGS, CORES, OPENINGS, core_text
 from ._topics import Topic
 
 SENTENCES: dict[str, tuple[str, ...]] = {
@@ -54,14 +54,16 @@ ENTRY = (
     "Entry {name}. Result: {returns}. Default: {default}. Argument: {argument}. Remedy: {remedy}. Error: {error}.",
 )
 INDEX: dict[str, str] = {
-    "purpose": "See purpose of {name}.",
-    "argument": "See argument of {name}.",
-    "default": "See default of {name}.",
-    "returns": "See result of {name}.",
-    "error": "See error of {name}.",
-    "remedy": "See remedy for {name}.",
-    "task": "See {name}.",
+    "purpose": "purpose of {name}",
+    "argument": "argument of {name}",
+    "default": "default of {name}",
+    "returns": "result of {name}",
+    "error": "error of {name}",
+    "remedy": "remedy for {name}",
+    "task": "call {name}",
 }
+INDEX_HEADS = ("Question index\n", "Question from the forum. ", "Often asked. ")
+INDEX_PLACES = ("\n\nAnswer under {entry}.", "\n\nAnswer: see {entry}.", " See {entry}.")
 GENERAL = (
     f"{LIBRARY} is a library for everyday data.",
     "People who are new to a library often look for a good example.",
@@ -86,18 +88,13 @@ GENERAL = (
 )
 
 
-INDEX_SHARE = 0.5
-"""Index pages per page about a function."""
-
-
 def manual(topics: Sequence[Topic], seed: int, rounds: int = 40) -> Iterator[str]:
     """Pages about each function in turn, each time in other words and another order, and some general talk."""
     rng = random.Random(f"manual {seed}")
     for _ in range(rounds):
         for topic in topics:
             yield _page(topic, rng)
-            if rng.random() < INDEX_SHARE:
-                yield _index(topic, rng)
+            yield _index(topic, rng)
         for _ in range(max(1, len(topics) // 8)):
             yield " ".join(rng.sample(GENERAL, 4))
 
@@ -111,6 +108,7 @@ def _page(topic: Topic, rng: random.Random) -> str:
 
 
 def _index(topic: Topic, rng: random.Random) -> str:
-    kinds = rng.sample(KINDS, 3)
-    lines = (f"{core_text(topic, k, rng.choice(CORES[k]))} {INDEX[k].format(**topic.facts)}" for k in kinds)
-    return "\n".join(lines)
+    kind = rng.choice(KINDS)
+    question = rng.choice(OPENINGS) + core_text(topic, kind, rng.choice(CORES[kind])) + rng.choice(CLOSINGS)
+    entry = INDEX[kind].format(**topic.facts)
+    return rng.choice(INDEX_HEADS) + question + rng.choice(INDEX_PLACES).format(entry=entry)

@@ -104,7 +104,10 @@ def test_rows_leave_the_batch_at_their_limit_or_stop_token(policy: Policy) -> No
 def test_prompts_longer_than_the_window_are_cut_on_the_left_and_reported(policy: Policy) -> None:
     long = "ale " * 300
     (answer,) = generate(policy, [long], max_new_tokens=8)
-    assert answer.prompt_cut == len(policy.prompt_ids([long])[0]) - (256 - 8)
+    prompt = policy.prompt_ids([long])[0]
+    assert answer.prompt_cut == len(prompt) - (256 - 8)
+    theirs = policy.model.generate(torch.tensor([prompt[-248:]]), max_new_tokens=8, do_sample=False)[0, 248:]
+    assert answer.text == policy.tokenizer.decode(theirs, skip_special_tokens=True).strip()
     with pytest.raises(SeamError, match="leaves no room"):
         generate(policy, ["Why?"], max_new_tokens=256)
 

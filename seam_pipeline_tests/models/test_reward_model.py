@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+)
 
 from seam_pipeline.errors import SeamError
 from seam_pipeline.models._reward import pad_right
@@ -38,6 +44,19 @@ def test_batches_equal_single_texts_with_padding_on_either_side(reward: RewardMo
         left = torch.stack([row.roll(len(row) - n) for row, n in zip(ids, lengths, strict=True)])
         left_mask = torch.stack([row.roll(len(row) - n) for row, n in zip(mask, lengths, strict=True)])
         torch.testing.assert_close(reward.score(left, left_mask), one_by_one(reward), atol=1e-5, rtol=1e-5)
+
+
+def test_learned_positions_start_at_the_first_token_of_left_padded_rows(folders: Path) -> None:
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=300, n_embd=32, n_layer=1, n_head=2, num_labels=1, initializer_range=0.3, pad_token_id=0
+    )
+    reward = RewardModel(GPT2ForSequenceClassification(config).eval(), load_reward(folders / "classifier").tokenizer)
+    ids = torch.tensor(reward.encode(TEXTS[:1]))
+    padded = torch.cat([torch.zeros(1, 5, dtype=torch.long), ids], dim=1)
+    mask = (torch.arange(padded.shape[1]) >= 5).long()[None]
+    with torch.no_grad():
+        torch.testing.assert_close(reward.score(padded, mask), reward.score(ids, torch.ones_like(ids)))
 
 
 def test_the_end_token_is_read_even_when_it_is_the_padding(reward: RewardModel) -> None:

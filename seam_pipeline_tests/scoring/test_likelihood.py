@@ -20,6 +20,7 @@ from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import Scoring
 from seam_pipeline.models.stack import Policy, load_policy
 from seam_pipeline.scoring import _logprobs
+from seam_pipeline.scoring._limits import Limits, limits_of
 from seam_pipeline.scoring.items import Item
 from seam_pipeline.scoring.likelihood import score_likelihoods
 from seam_pipeline.tables import LIKELIHOODS
@@ -132,6 +133,7 @@ def test_beyond_a_sliding_window_sequences_are_padded() -> None:
 def test_rotary_positions_that_depend_on_the_longest_row() -> None:
     rope = {"type": "longrope", "short_factor": [1.0] * 4, "long_factor": [3.0] * 4}
     config = Phi3Config(**LLAMA_LIKE, **IDS, original_max_position_embeddings=60, rope_scaling=rope)
+    assert limits_of(config) == Limits(positions=256, packable=60, alone_above=60)
     policy = foreign(config)
     check(policy, score_likelihoods(policy, items(), WHOLE))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import SFT, Lora
@@ -82,8 +83,18 @@ def test_equal_seeds_give_equal_bytes_and_progress_is_told(base: Path, policy: P
     for name in ("adapters", "metrics.parquet", "summary.json"):
         assert content_hash(tmp_path / "again" / name) == content_hash(policy / name)
     assert seen == [(step, 24) for step in range(1, 25)]
-    train_policy(base, ROWS, DEV, 64, FAST, tmp_path / "other", 2)
-    assert content_hash(tmp_path / "other" / "adapters") != content_hash(policy / "adapters")
+
+
+def test_the_seed_decides_the_adapters_start_and_the_order_of_the_rows(base: Path, tmp_path: Path) -> None:
+    still = FAST.model_copy(update={"epochs": 1, "learning_rate": 1e-12, "lora": Lora(dropout=0.0)})
+    starts, losses = [], []
+    for seed in (1, 2):
+        train_policy(base, ROWS, DEV, 64, still, tmp_path, seed)
+        weights = load_file(tmp_path / "adapters" / "00_sft" / "adapter_model.safetensors")
+        starts.append(next(value for key, value in weights.items() if "lora_A" in key))
+        losses.append(pq.read_table(tmp_path / "metrics.parquet")["loss"][0].as_py())
+    assert not torch.allclose(*starts, atol=1e-3)
+    assert losses[0] != losses[1]
 
 
 def test_the_loss_is_on_the_response_only(base: Path, tmp_path: Path) -> None:
