@@ -14,7 +14,7 @@ SENTENCES: dict[str, tuple[str, ...]] = {
     "purpose": (
         "{name} {purpose3}.",
         "Purpose of {name}: to {purpose}.",
-        "Call {name} to {purpose}.",
+        "To {purpose}, there is {name}.",
         "In order to {purpose}, programs call {name}.",
     ),
     "argument": (

@@ -105,18 +105,21 @@ def test_adding_posts_moves_no_question(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_join_goes_to_disk_when_memory_is_short(tmp_path: Path) -> None:
+def test_posts_larger_than_memory_are_joined_in_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[str] = []
     for n in range(10, 60_000, 10):
         text = f"{n} " * (3900 // len(f"{n} "))
         rows += [question(n, text), answer(n + 1, n, 0, text), answer(n + 2, n, 5, text)]
     path = write_dump(tmp_path, rows)
-    assert path.stat().st_size > 60 << 20
-    assert ingest([path], tmp_path / "a", memory="100MB") == ingest([path], tmp_path / "b", memory="4GB")
-    assert written(tmp_path / "a") == written(tmp_path / "b")
-    with pytest.raises(SeamError, match="more than 40MB of memory"):
-        ingest([path], tmp_path / "c", memory="40MB")
-    assert not (tmp_path / "c").exists()
+    assert path.stat().st_size > 64 << 20
+    whole = ingest([path], tmp_path / "whole")
+    with pytest.raises(SeamError, match="more than 48MB of memory"):  # it all lies in one bucket
+        ingest([path], tmp_path / "refused", memory="48MB")
+    assert not (tmp_path / "refused").exists()
+    for module in (_stage, _ingest):
+        monkeypatch.setattr(module, "buckets_for", lambda _: 8)
+    assert ingest([path], tmp_path / "parts", memory="48MB") == whole
+    assert written(tmp_path / "parts") == written(tmp_path / "whole")
 
 
 def test_import_is_cheap() -> None:

@@ -32,13 +32,13 @@ def has_vowel(instructions, responses):
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_learned_reward_rises(policy, tmp_path, seed):
     settings = PPO(
-        steps=22,
+        steps=20,
         batch_size=32,
         minibatch_size=16,
         epochs=2,
-        learning_rate=1e-2,
-        min_new_tokens=4,
-        max_new_tokens=8,
+        learning_rate=2e-2,
+        min_new_tokens=3,
+        max_new_tokens=6,
         kl_coefficient=0.02,
         lora=LORA,
     )
@@ -46,7 +46,7 @@ def test_the_learned_reward_rises(policy, tmp_path, seed):
     metrics = pq.read_table(out / "metrics.parquet").to_pydict()
     first, last = metrics["reward_mean"][:4], metrics["reward_mean"][-4:]
     error = (statistics.mean(std**2 / 32 for std in metrics["reward_std"]) * 2 / 4) ** 0.5
-    assert statistics.mean(last) - statistics.mean(first) > 3 * error
+    assert statistics.mean(last) - statistics.mean(first) > 4 * error
     assert metrics["kl"][-1] > 1
 
 
