@@ -208,7 +208,7 @@ def setting(n: int) -> tuple[Policy, RewardModel, list[Item], str]:
     return policy, rm, items_of(texts, tokenizer, n), kind
 
 
-def compare(policy: Policy, rm: RewardModel, items: Sequence[Item]) -> dict[str, dict[str, Run]]:
+def compare(policy: Policy, rm: RewardModel, items: Sequence[Item], models: Sequence[str]) -> dict[str, dict[str, Run]]:
     warm = [Item("w", "a b c", ("d e",), (0,))]
 
     def ours_policy(given: Sequence[Item] = items) -> list[float]:
@@ -231,7 +231,7 @@ def compare(policy: Policy, rm: RewardModel, items: Sequence[Item]) -> dict[str,
             "(b) plain sorted batching": lambda: plain_reward(rm, items),
         },
     }
-    return {model: {name: timed(score) for name, score in by.items()} for model, by in peers.items()}
+    return {model: {name: timed(score) for name, score in by.items()} for model, by in peers.items() if model in models}
 
 
 def lines_of(runs: dict[str, dict[str, Run]]) -> Iterator[str]:
@@ -249,30 +249,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--instructions", type=int, default=4)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--models", nargs="+", choices=("policy", "reward"), default=("policy", "reward"))
     parser.add_argument("--out", type=Path, help="append the results to this Markdown file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with torch.inference_mode():
         policy, rm, items, kind = setting(options.instructions)
         rate = matmul_rate()
-        runs = compare(policy, rm, items)
+        runs = compare(policy, rm, items, options.models)
     prompts = [len(policy.tokenizer(prompt_text(item.instruction))["input_ids"]) for item in items]
     lengths = [len(policy.tokenizer(response_text(t))["input_ids"]) for item in items for t in item.responses]
-    achieved = policy_flops(policy, items) / runs["policy"]["ours"].cpu * options.threads
     report = [
         f"## {datetime.date.today()}: {platform.machine()}, {os.cpu_count()} cores, {options.threads} threads, CPU",
         "",
-        f"`python benchmarks/scoring.py --instructions {options.instructions} --threads {options.threads}`; "
+        f"`python benchmarks/scoring.py --instructions {options.instructions} --threads {options.threads} "
+        f"--models {' '.join(options.models)}`; "
         f"torch {torch.__version__}, float32, LLaMA of {policy.model.num_parameters() / 1e6:.0f} M, vocabulary 32k, "
         f"random weights; {kind}: {len(items)} prompts of {min(prompts)}-{max(prompts)} tokens, "
         f"{RESPONSES} responses of {min(lengths)}-{max(lengths)} each. "
         f"Load average at the end {os.getloadavg()[0]:.1f}.",
         "",
         *lines_of(runs),
-        "",
-        f"Policy scoring reaches {achieved / 1e9:.0f} of the {rate / 1e9:.0f} GFLOP/s of a 2048-wide matmul "
-        f"({achieved / rate:.0%}); per CPU second, so other work on the machine hardly counts.",
     ]
+    if "policy" in runs:
+        achieved = policy_flops(policy, items) / runs["policy"]["ours"].cpu * options.threads
+        report += [
+            "",
+            f"Policy scoring reaches {achieved / 1e9:.0f} of the {rate / 1e9:.0f} GFLOP/s of a 2048-wide matmul "
+            f"({achieved / rate:.0%}), counted per CPU second.",
+        ]
     print("\n".join(report))
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ for _command in (run, plan, ingest, score, report, ui, doctor):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; a SeamError is one sentence on stderr and exit status 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
     try:
         seam.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except SeamError as error:

@@ -20,20 +20,20 @@ from ._topics import Topic, make_topics, pools
 from ._votes import vote
 
 SHARES: dict[str, float] = {
-    "complete": 14,
-    "incomplete": 16,
-    "chatty": 10,
+    "complete": 17,
+    "incomplete": 14,
+    "chatty": 8,
     "rambling": 8,
-    "wrong detail": 10,
-    "contradiction": 4,
-    "wrong fact": 12,
-    "wrong short": 6,
-    "other function": 5,
-    "beside the point": 4,
-    "vague": 4,
-    "asking back": 2,
-    "bad grammar": 8,
-    "unfinished": 2,
+    "wrong detail": 5,
+    "contradiction": 3,
+    "wrong fact": 6,
+    "wrong short": 3,
+    "other function": 8,
+    "beside the point": 7,
+    "vague": 8,
+    "asking back": 5,
+    "bad grammar": 9,
+    "unfinished": 5,
 }
 """How often the community writes answers of each quality."""
 TIED = ("meaning", "cause")
