@@ -14,7 +14,7 @@ demo: $(STAMP)  ## Run the testbed study and print where its report is
 	$(BIN)/seam run -e testbed
 
 test: $(STAMP)  ## Run the test suite
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not gpu"
 
 slow: $(STAMP)  ## Run the tests that take minutes
 	$(BIN)/python -m pytest -m slow

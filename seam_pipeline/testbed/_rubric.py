@@ -11,7 +11,7 @@ else about the last one named. Sentences that end in a question mark or repeat t
   other one, 0.15 per other function named (0.25 when a function was asked for).
 - fluency, 0.25 to 1: the share of word pairs that this community's language has, full at 90%, least at 60%; times the
   share of word triples that are no repetition.
-- brevity, 0.3 to 1: each idle sentence, which states nothing, costs 0.08; over 40 words it falls as 40 / words.
+- brevity, 0.3 to 1: each idle sentence, which states nothing, costs 0.15; over 40 words it falls as 40 / words.
 - finish: 0.9 when the last sentence has no end mark.
 An empty text is rated 1.
 """
@@ -25,7 +25,7 @@ from ._topics import THIRD_PERSON, Topic
 
 NAMED, ASKED, SECOND = 0.1, 0.5, 0.4
 WRONG_ASKED, WRONG_SECOND, WRONG_OTHER, OTHER_FUNCTION = 0.25, 0.2, 0.1, 0.15
-ECHO, IDLE, LONG = 0.75, 0.08, 40
+ECHO, IDLE, LONG = 0.75, 0.15, 40
 NEGATIONS = frozenset({"not", "no", "never", "cannot", "without"})
 WORD = re.compile(r"\w+|[^\s\w.,:;!?'\"()`-]")
 SENTENCE = re.compile(r"[^.!?\n]+[.!?]?")

@@ -20,20 +20,20 @@ from ._topics import Topic, make_topics, pools
 from ._votes import vote
 
 SHARES: dict[str, float] = {
-    "complete": 17,
-    "incomplete": 14,
-    "chatty": 8,
-    "rambling": 8,
-    "wrong detail": 5,
-    "contradiction": 3,
+    "complete": 20,
+    "incomplete": 13,
+    "chatty": 9,
+    "rambling": 10,
+    "wrong detail": 3,
+    "contradiction": 2,
     "wrong fact": 6,
-    "wrong short": 3,
-    "other function": 8,
-    "beside the point": 7,
-    "vague": 8,
-    "asking back": 5,
+    "wrong short": 2,
+    "other function": 4,
+    "beside the point": 3,
+    "vague": 9,
+    "asking back": 7,
     "bad grammar": 9,
-    "unfinished": 5,
+    "unfinished": 6,
 }
 """How often the community writes answers of each quality."""
 TIED = ("meaning", "cause")

@@ -45,8 +45,8 @@ def rubric() -> Rubric:
         ("loadTable returns a plain number.", 6.4),
         # the same without an end mark: 5.4 * 0.9
         ("loadTable returns a plain number", 5.86),
-        # one idle sentence: 5.4 * 0.92
-        ("loadTable returns a plain number. Good luck with it.", 5.97),
+        # one idle sentence: 5.4 * 0.85
+        ("loadTable returns a plain number. Good luck with it.", 5.59),
         # asked property wrong: 0.1 + 0.4 - 0.25
         ("loadTable returns a status code. It reads a table from disk.", 3.25),
         # second property wrong: 0.6 - 0.2
@@ -60,7 +60,7 @@ def rubric() -> Rubric:
         # 0.1 - 0.15 < 0
         ("loadTable is no sortList.", 1.0),
         # on topic only
-        ("Just try loadTable and see.", 1 + 9 * 0.1 * 0.92),
+        ("Just try loadTable and see.", 1 + 9 * 0.1 * 0.85),
         # denying the truth costs like a wrong value: 0.1 - 0.25 < 0
         ("loadTable returns not a plain number.", 1.0),
         ("", 1.0),
@@ -80,7 +80,7 @@ def test_task_needs_the_function_to_be_recommended(rubric):
     assert rate("Use loadTable for that. Its main argument is limit.") == 10.0
     assert rate("Use loadTable for that.") == 6.4
     assert rate("Use saveTable for that. Its main argument is limit.") == 1.0
-    assert rate("I had the same trouble with loadTable last year.") == pytest.approx(1 + 9 * 0.1 * 0.92, abs=0.006)
+    assert rate("I had the same trouble with loadTable last year.") == pytest.approx(1 + 9 * 0.1 * 0.85, abs=0.006)
 
 
 def test_stuffing_and_repeating_do_not_pay(rubric):
