@@ -51,7 +51,7 @@ def _packages(experiment: Experiment) -> Iterator[Finding]:
         "matplotlib": "report",
     }
     if isinstance(experiment.data, FileData):
-        needed |= {"duckdb": "data", "lxml": "data", "markdownify": "data"}
+        needed |= {"duckdb": "data", "lxml": "data"}
     if experiment.candidates.contrast:
         needed |= {"faiss-cpu": "contrast", "sentence-transformers": "contrast"}
     if experiment.candidates.adversarial:
@@ -143,5 +143,6 @@ def _endpoints(experiment: Experiment) -> Iterator[Finding]:
 def _disk() -> Iterator[Finding]:
     from ..defs._home import home
 
-    free = shutil.disk_usage(home()).free / 1e9
+    there = next(folder for folder in (home(), *home().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free / 1e9
     yield free > 1, f"disk: {free:.0f} GB free in {home()}"

@@ -32,15 +32,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
     try:
-        seam.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        status = seam.main(args=list(arguments) if arguments is not None else None, standalone_mode=False)
     except SeamError as error:
         click.echo(f"seam: {error}", err=True)
         sys.exit(2)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("seam: stopped; run the same command again to go on.", err=True)
         sys.exit(130)
+    if status:
+        sys.exit(status)

@@ -55,7 +55,9 @@ def score(
         max_prompt_tokens=max_prompt_tokens, max_response_tokens=max_response_tokens, tokens_per_batch=tokens_per_batch
     )
     summary = score_own(policy, reward, data, candidates, out, settings, pick_device(device))
+    unscored = summary["instructions"] - summary["instructions_scored"]
+    click.echo(f"{out / 'scores.parquet'}: {summary['instructions']} instructions, {unscored} without a score")
     click.echo(
-        f"{out / 'scores.parquet'}: {summary['instructions']} instructions, {summary['null_scores']} without a score"
+        f"{out / 'candidate_scores.parquet'}: {summary['candidates']} candidates, "
+        f"{summary['candidates_scored']} scored, {summary['misjudged']} preferred to the golden response"
     )
-    click.echo(f"{out / 'candidate_scores.parquet'}: {summary['candidates']} candidates")

@@ -89,7 +89,7 @@ GENERAL = (
 
 
 def manual(topics: Sequence[Topic], seed: int, rounds: int = 40) -> Iterator[str]:
-    """Pages about each function in turn, each time in other words and another order, and some general talk."""
+    """Pages about each function in turn in other words and another order, index pages, and some general talk."""
     rng = random.Random(f"manual {seed}")
     for _ in range(rounds):
         for topic in topics:

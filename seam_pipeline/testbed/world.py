@@ -70,7 +70,7 @@ class World:
         return pa.Table.from_pylist(rows, schema=QUESTION_ANSWERS)
 
     def pretraining_texts(self) -> Iterator[str]:
-        """Pages of the reference manual and general talk: every fact, but neither questions nor answers."""
+        """Manual pages with every fact, an index of questions without the facts, and general talk; no answers."""
         return manual(self.topics, self.settings.seed)
 
     def rate(self, instruction: str, response: str) -> float:

@@ -47,7 +47,8 @@ def train_base(
         )
     corpus = _read(texts, CHARS_PER_TOKEN * settings.steps * settings.batch_size * settings.block_size)
     tokenizer = train_tokenizer(corpus, settings.vocab_size, settings.max_length)
-    documents = [np.asarray([*ids, tokenizer.eos_token_id], np.int64) for ids in tokenizer(corpus)["input_ids"]]
+    encoded = tokenizer.backend_tokenizer.encode_batch(corpus)
+    documents = [np.asarray([*document.ids, tokenizer.eos_token_id], np.int64) for document in encoded]
     if sum(map(len, documents)) <= settings.block_size:
         raise SeamError(
             "The texts for the base model fill not even one block; give more texts or a smaller block_size."

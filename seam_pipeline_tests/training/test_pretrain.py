@@ -21,6 +21,7 @@ SMALL = Scratch(
     steps=30,
     batch_size=8,
     block_size=32,
+    learning_rate=1e-2,
 )
 
 
@@ -40,7 +41,7 @@ def folder(texts, tmp_path_factory):
 
 
 def test_loss_falls_and_everything_is_recorded(folder):
-    metrics = pq.readTable(folder / "metrics.parquet").to_pydict()
+    metrics = pq.read_table(folder / "metrics.parquet").to_pydict()
     assert list(metrics) == ["step", "loss", "learning_rate", "tokens"]
     assert metrics["step"] == list(range(1, 31))
     assert metrics["tokens"][-1] == 30 * 8 * 32
@@ -78,7 +79,7 @@ def test_two_runs_are_identical_and_another_seed_is_not(folder, texts):
 
 def test_an_old_folder_is_replaced_whole(texts, tmp_path):
     (tmp_path / "base").mkdir()
-    (tmp_path / "base" / "stale.txt").writeText("old")
+    (tmp_path / "base" / "stale.txt").write_text("old")
     train_base(texts, SMALL.model_copy(update={"steps": 1}), tmp_path / "base", 0)
     assert not (tmp_path / "base" / "stale.txt").exists()
     assert [p.name for p in tmp_path.iterdir()] == ["base"]
