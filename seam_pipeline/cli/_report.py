@@ -13,4 +13,4 @@ def report(context: click.Context, experiment_name: str | None) -> None:
     """Bring the findings and the report up to date from what has been computed, and print the report's path."""
     from ._run import run
 
-    context.invoke(run, experiment_name=experiment_name, select="group:8_findings")
+    context.invoke(run, experiment_name=experiment_name, select="group:8_findings group:9_report")

@@ -7,7 +7,7 @@ from ..errors import SeamError
 from ..experiment import Experiment
 from ..store import Store
 
-DAGSTER_YAML = "telemetry:\n  enabled: false\n"
+DAGSTER_YAML = "nux:\n  enabled: false\ntelemetry:\n  enabled: false\n"
 
 
 def home() -> Path:

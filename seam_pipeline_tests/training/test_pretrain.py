@@ -46,7 +46,7 @@ def test_loss_falls_and_everything_is_recorded(folder):
     assert metrics["step"] == list(range(1, 31))
     assert metrics["tokens"][-1] == 30 * 8 * 32
     assert sum(metrics["loss"][-5:]) < 0.8 * sum(metrics["loss"][:5])
-    summary = json.loads((folder / "summary.json").readText())
+    summary = json.loads((folder / "summary.json").read_text())
     assert summary["steps"] == 30
     assert summary["tokens"] == 30 * 8 * 32
     assert summary["final_loss"] == pytest.approx(sum(metrics["loss"][-10:]) / 10, abs=1e-5)
