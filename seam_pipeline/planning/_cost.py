@@ -100,8 +100,10 @@ def _llm_candidates(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: in
 
 
 def _adversarial(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> Cost:
+    """An upper bound of the queries; the prompt is shared by an instruction's queries, half of the response is too."""
     a = e.candidates.adversarial
-    return Cost(scored=d.rl_train * a.max_queries * len(a.recipes) * _text(d)) if a else Cost()
+    per_instruction = d.prompt_tokens + a.max_queries * len(a.recipes) * d.response_tokens / 2 if a else 0
+    return Cost(scored=d.rl_train * per_instruction)
 
 
 def _scores(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> Cost:
