@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from ..experiment import Experiment, FileData, LLMEndpoint, load_experiment
+from ..versions import versions
 from ._options import data_option, experiment_option
-from ._run import versions
 
 Finding = tuple[bool, str]
 """(is it well, what)."""

@@ -3,7 +3,6 @@
 import os
 import time
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 
 import click
 
@@ -70,14 +69,3 @@ def quiet() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("DAGSTER_DISABLE_TELEMETRY", "1")
     warnings.simplefilter("ignore")
-
-
-def versions(*packages: str) -> dict[str, str]:
-    """Installed version per package, `absent` where there is none."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "absent"
-    return found

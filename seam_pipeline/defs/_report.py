@@ -26,19 +26,12 @@ def _settings(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
 
 
 def _report(step: Step, inputs: Inputs, findings: tuple[str, ...]) -> Path:
-    from importlib.metadata import PackageNotFoundError, version
-
     import yaml
 
     from ..findings import Finding
     from ..report.page import render
+    from ..versions import versions
 
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = "absent"
     shown = shown_settings(step.experiment)
     page = render(
         [Finding.from_dict(inputs[name]) for name in findings],
@@ -46,7 +39,7 @@ def _report(step: Step, inputs: Inputs, findings: tuple[str, ...]) -> Path:
         description=step.experiment.description,
         settings_yaml=yaml.safe_dump(shown, sort_keys=False, width=100),
         hash=fingerprint(shown),
-        versions=versions,
+        versions=versions(*PACKAGES),
         stage_seconds=None,
     )
     (step.out / "report.html").write_text(page, encoding="utf-8")

@@ -133,7 +133,9 @@ def _materialize(
 def _reason(error: object) -> str:
     cause = getattr(error, "cause", None) or error
     text = str(getattr(cause, "message", cause)).strip()
-    return text.removeprefix("dagster._core.definitions.events.Failure: ")
+    return text.removeprefix("dagster._core.definitions.events.Failure: ").removeprefix(
+        "seam_pipeline.errors.SeamError: "
+    )
 
 
 def _missing(study: Study, store: Store, names: set[str]) -> list[str]:
