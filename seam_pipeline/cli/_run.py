@@ -41,10 +41,9 @@ def run(experiment_name: str | None, select: str | None) -> None:
         from ._display import LineDisplay
 
         dagster_home()
-        expected = {task.label: expected_seconds(study, store, task) for task in tasks}
         click.echo(f"{experiment.name}: {len(tasks)} artifacts to make or to check.")
         with dg.DagsterInstance.get() as instance:
-            outcome = update(study, store, names, instance, LineDisplay(expected))
+            outcome = update(study, store, names, instance, LineDisplay(expected_seconds(study, store, tasks)))
         failed = outcome.failed
         current = len(tasks) - len(outcome.made) - len(failed) - len(outcome.blocked)
         click.echo(

@@ -50,7 +50,6 @@ def selection_methods(answers: Answers, policy_quality: Mapping[int, pa.Table], 
     answer = _answer(found, adjusted)
     tables = [table for per_cell in answers.values() for table in per_cell.values()]
     caveats = [*judge_caveats(tables)]
-    max((one.cells for one in found), default=0)
     seeds = max((one.seeds.n for one in found), default=0)
     if seeds < MIN_SEEDS:
         caveats.append(

@@ -17,18 +17,21 @@ FIXED_SECONDS = 0.5
 """Dagster's part of an artifact."""
 
 
-def expected_seconds(study: Study, store: Store, task: Task) -> float:
-    """From this artifact's last time, else its siblings' mean, else from tokens and the assumed rate."""
+def expected_seconds(study: Study, store: Store, tasks: list[Task]) -> dict[str, float]:
+    """By label: from the artifact's last time, else its siblings' mean, else from tokens and the assumed rate."""
+    size, data = model_size(study.experiment.base), data_size(study.experiment, store)
+    return {task.label: _expected(study, store, task, size, data) for task in tasks}
+
+
+def _expected(study: Study, store: Store, task: Task, size: ModelSize | None, data: DataSize) -> float:
     record = store.record(task.node.name, task.partition.key)
     if record is not None:
         return record.seconds + FIXED_SECONDS
     siblings = [r.seconds for p in study.wanted(task.node) if (r := store.record(task.node.name, p.key))]
     if siblings:
         return sum(siblings) / len(siblings) + FIXED_SECONDS
-    size = model_size(study.experiment.base)
     if size is None:
         return FIXED_SECONDS
-    data = data_size(study.experiment, store)
     return _seconds(_cost(study.experiment, task, data, size), size, _rate(study.experiment, None))
 
 
@@ -46,7 +49,9 @@ def plan_lines(study: Study, store: Store, tasks: list[Task], tflops: float | No
     total, seconds = Cost(), 0.0
     for name, group in _grouped(tasks, show_all):
         cost = sum((_cost(e, t, data, size) for t in group), Cost()) if size else Cost()
-        spent = sum(expected_seconds(study, store, t) for t in group) if tflops is None else _seconds(cost, size, rate)
+        spent = (
+            sum(_expected(study, store, t, size, data) for t in group) if tflops is None else _seconds(cost, size, rate)
+        )
         total, seconds = total + cost, seconds + spent
         yield _task_line(name, group, cost, spent)
     yield from _totals(e, total, seconds, len(tasks), rate, tflops)
