@@ -128,6 +128,8 @@ def _metadata(study: Study, node: Node, store: Store, made: Made) -> Iterator[tu
     yield "experiment", study.experiment.name
     yield "recipe", made.record.recipe
     yield "seconds", made.record.seconds
+    for name, note in made.record.notes.items():
+        yield name, note
     value = made.value
     if isinstance(value, pa.Table):
         yield "dagster/row_count", value.num_rows

@@ -56,6 +56,8 @@ class Step:
     """Row caches (LLM replies, embeddings), shared by the artifacts of one store."""
     report: Progress
     device: str
+    notes: dict[str, Any] = field(default_factory=dict)
+    """How it went (tokens computed, cost): kept in the record, not part of the content."""
 
     @property
     def world(self) -> "World":

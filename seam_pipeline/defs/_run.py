@@ -33,7 +33,8 @@ def make(study: Study, store: Store, node: Node, partition: Partition, report: P
     out = store.stage(node.name, partition.key, recipe)
     device = prepare_compute(study.experiment) if node.heavy else "cpu"
     started = time.monotonic()
-    value = node.compute(Step(study.experiment, partition, out, store.root / "cache", report, device), inputs)
+    step = Step(study.experiment, partition, out, store.root / "cache", report, device)
+    value = node.compute(step, inputs)
     kind = write_payload(out, value)
     problems = _problems(node, value[node.main] if node.main else value, inputs)
     record = Record(
@@ -46,6 +47,7 @@ def make(study: Study, store: Store, node: Node, partition: Partition, report: P
         inputs=versions,
         failed_checks=tuple(name for name, problem in problems.items() if problem),
         seconds=round(time.monotonic() - started, 3),
+        notes=step.notes,
     )
     final = store.commit(record)
     return Made(record, final if kind == "folder" else value, problems)

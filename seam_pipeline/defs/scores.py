@@ -1,6 +1,9 @@
 """Likelihoods per policy, rewards per reward model, SEAM per pair."""
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -10,6 +13,9 @@ from ._checks import finite
 from ._node import Inputs, Node, Partition, Step
 from .candidates import likelihood_axis
 from .models import MODEL, split_of
+
+if TYPE_CHECKING:
+    from ..scoring.reuse import Reuse
 
 GROUP = "4_scores"
 
@@ -119,7 +125,8 @@ def _likelihoods(step: Step, inputs: Inputs, candidates: str) -> pa.Table:
 
     policy = load_policy(inputs["policy_model"] / MODEL, step.device)
     items = items_of(split_of(inputs["rl_data"], "train"), inputs[candidates])
-    return score_likelihoods(policy, items, step.experiment.scoring, step.report)
+    with _reuse(step, inputs["policy_model"], policy.model) as reuse:
+        return score_likelihoods(policy, items, step.experiment.scoring, step.report, reuse=reuse)
 
 
 def _rewards(step: Step, inputs: Inputs, candidates: str) -> pa.Table:
@@ -129,7 +136,21 @@ def _rewards(step: Step, inputs: Inputs, candidates: str) -> pa.Table:
 
     rm = load_reward(inputs["reward_model"] / MODEL, step.device)
     items = items_of(split_of(inputs["rl_data"], "train"), inputs[candidates], golden=True)
-    return score_rewards(rm, items, step.experiment.scoring, step.report)
+    with _reuse(step, inputs["reward_model"], rm.model) as reuse:
+        return score_rewards(rm, items, step.experiment.scoring, step.report, reuse=reuse)
+
+
+@contextmanager
+def _reuse(step: Step, artifact: Path, model: Any) -> Iterator["Reuse"]:
+    """The store's row cache for one model; notes what was computed."""
+    from ..models.content import model_content
+    from ..rowcache import RowCache
+    from ..scoring.reuse import Reuse
+
+    with RowCache(step.cache / "scores.sqlite") as cache:
+        reuse = Reuse(cache, model_content(artifact / MODEL), model)
+        yield reuse
+        step.notes.update(reuse.notes)
 
 
 def _seam(inputs: Inputs, likelihoods: str, rewards: str, candidates: str) -> dict[str, pa.Table]:

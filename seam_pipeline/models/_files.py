@@ -108,6 +108,20 @@ def read_stack(path: str | Path) -> StackFile:
     return StackFile(folder, fields["kind"], read_base(base), base, adapters, bool(fields.get("append_eos", False)))
 
 
+def adapter_base(folder: Path, named: str | None) -> Base:
+    """The base of a plain PEFT adapter: what its configuration names, or that of the stack around it.
+
+    Raises SeamError when there is neither.
+    """
+    if named:
+        beside = folder / named
+        return read_base(beside if beside.is_dir() else named)
+    home = folder.parent.parent
+    if (home / STACK).is_file():
+        return read_stack(home).base
+    raise SeamError(f"Adapter {folder} names no base model; set base_model_name_or_path in {ADAPTER_CONFIG}.")
+
+
 def _base_of(folder: Path, written: str) -> str:
     beside = folder / written
     if written and beside.is_dir():

@@ -8,7 +8,7 @@ from peft import LoraConfig, PeftModel
 
 from ..errors import SeamError
 from ._compat import quiet
-from ._files import ADAPTER_CONFIG, STACK, Base, local, read_base, read_stack
+from ._files import ADAPTER_CONFIG, STACK, adapter_base, local
 from ._load import explained, frozen, load_causal, load_classifier, load_tokenizer, read_adapter
 
 
@@ -26,7 +26,7 @@ def open_adapter(
     Raises SeamError when the base is unknown, doesn't fit, or a reward adapter brings no head.
     """
     config, state = read_adapter(folder)
-    base = _base(folder, config)
+    base = adapter_base(folder, config.base_model_name_or_path)
     if classifier and not any(".score." in key or ".classifier." in key for key in state):
         raise SeamError(f"Adapter {folder} brings no reward head (modules_to_save: score); save it with its head.")
     model = load_classifier(base, device, dtype, headless=True) if classifier else load_causal(base, device, dtype)
@@ -38,14 +38,3 @@ def open_adapter(
     source = (folder, None) if own else (base.path, base.revision)
     tokenizer = load_tokenizer(*source, needs_end=not classifier)
     return frozen(wrapped, device), tokenizer
-
-
-def _base(folder: Path, config: Any) -> Base:
-    named = config.base_model_name_or_path
-    if named:
-        beside = folder / named
-        return read_base(beside if beside.is_dir() else named)
-    home = folder.parent.parent
-    if (home / STACK).is_file():
-        return read_stack(home).base
-    raise SeamError(f"Adapter {folder} names no base model; set base_model_name_or_path in {ADAPTER_CONFIG}.")

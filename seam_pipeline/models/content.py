@@ -1,9 +1,12 @@
-"""A hash of what a file or folder contains."""
+"""Hashes of what a file, a folder or a whole model contains."""
 
 import hashlib
+import json
+from functools import lru_cache
 from pathlib import Path
 
 from ..errors import SeamError
+from ._files import ADAPTER_CONFIG, Base, adapter_base, local, read_json, read_stack
 
 CHUNK = 1 << 20
 
@@ -31,3 +34,47 @@ def _feed(digest: "hashlib._Hash", path: Path) -> None:
     with path.open("rb") as stream:
         while block := stream.read(CHUNK):
             digest.update(block)
+
+
+def model_content(path: str | Path) -> str:
+    """Hash of everything that a policy or reward model computes with: base, adapters, head, tokenizer.
+
+    Equal models in other places have equal hashes. A hub model counts as the commit that is in the hub's cache.
+    Raises SeamError for an incomplete folder.
+    """
+    folder = local(path)
+    if folder is not None and (folder / ADAPTER_CONFIG).is_file():
+        named = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+        return _joined("adapter", _folder(folder), _base(adapter_base(folder, named)))
+    stack = read_stack(path)
+    adapters = [_folder(place) for _, place in stack.adapters]
+    head = content_hash(stack.head) if stack.head is not None else ""
+    return _joined(stack.kind, str(stack.append_eos), head, *adapters, _base(stack.base))
+
+
+def _base(base: Base) -> str:
+    folder = local(base.path)
+    return _joined(_commit(base) if folder is None else _folder(folder), str(base.dtype))
+
+
+def _folder(folder: Path) -> str:
+    states = [(item.name, item.stat()) for item in sorted(folder.rglob("*")) if item.is_file()]
+    return _hashed_once(folder.resolve(), tuple((name, state.st_size, state.st_mtime_ns) for name, state in states))
+
+
+@lru_cache(maxsize=64)
+def _hashed_once(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> str:
+    return content_hash(folder)
+
+
+def _commit(base: Base) -> str:
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(base.path, "config.json", revision=base.revision)
+    if not isinstance(found, str):
+        raise SeamError(f"{base.path} is not in the hub's cache; load it once, or give a local folder.")
+    return f"{base.path}@{Path(found).parent.name}"
+
+
+def _joined(*parts: str) -> str:
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -17,7 +17,9 @@ from ._engine import Engine, Layout
 from ._limits import Limits
 from ._logprobs import Scored, log_likelihoods
 from ._tokens import cut_left, n_leading
+from ._tree import Ids
 from .items import Item, windows
+from .reuse import Reuse
 
 
 def score_likelihoods(
@@ -27,6 +29,7 @@ def score_likelihoods(
     progress: Progress = silent,
     *,
     layout: Layout = "auto",
+    reuse: Reuse | None = None,
 ) -> pa.Table:
     """LIKELIHOODS, one row per response in the order of the items; `progress` counts items.
 
@@ -35,14 +38,15 @@ def score_likelihoods(
     lose the end token (`truncated`); longer prompts than `max_prompt_tokens`, or than the model's positions allow
     beside the response, are cut from the left behind their leading special tokens (`prompt_cut`).
     Equal to scoring one response at a time up to rounding, whatever shares the batch (see `_engine.Engine` for the
-    layouts). Null with a reason: an empty response, one that fills the model's positions, a non-finite result.
+    layouts); responses that `reuse` knows are not computed again. Null with a reason: an empty response, one that
+    fills the model's positions, a non-finite result.
     """
     items = rows if isinstance(rows, Sequence) else list(rows)
     engine = Engine(policy.model, policy.device, layout, settings.tokens_per_batch)
     columns: dict[str, list[Any]] = {name: [] for name in LIKELIHOODS.names}
     for window, finished in windows(items, progress):
         found = _tokenised(policy, window, settings, engine.limits)
-        _score(engine, found, finished)
+        _score(engine, found, finished, reuse)
         for item, responses in zip(window, found, strict=True):
             for index, response in zip(item.indices, responses, strict=True):
                 for name, value in zip(columns, (item.id, index, *response.row()), strict=True):
@@ -94,13 +98,21 @@ def _response(
     return _Response(Scored(np.array([*prompt, *ids], np.int64), len(prompt)), cut, truncated)
 
 
-def _score(engine: Engine, found: Sequence[Sequence[_Response]], finished: Callable[[float], None]) -> None:
+def _score(
+    engine: Engine, found: Sequence[Sequence[_Response]], finished: Callable[[float], None], reuse: Reuse | None
+) -> None:
     """Fill in `loglik`, or the reason why there is none."""
     groups = [[response for response in responses if response.scored is not None] for responses in found]
     scored = [[response.scored for response in group if response.scored is not None] for group in groups]
-    for group, values in zip(groups, log_likelihoods(engine, scored, finished), strict=True):
+    compute = partial(log_likelihoods, engine, finished=finished)
+    sums = reuse.values("loglik 1", scored, _tokens_of, compute) if reuse else compute(scored)
+    for group, values in zip(groups, sums, strict=True):
         for response, value in zip(group, values.tolist(), strict=True):
             if math.isfinite(value):
                 response.loglik = value
             else:
                 response.reason = f"the log-likelihood is {value}"
+
+
+def _tokens_of(scored: Scored) -> tuple[Ids, int]:
+    return scored.tokens, scored.context

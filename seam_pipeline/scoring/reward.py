@@ -22,6 +22,7 @@ from ._limits import limits_of
 from ._tokens import cut_left, n_leading
 from ._tree import Ids
 from .items import Item, windows
+from .reuse import Reuse
 
 Finished = Callable[[float], None]
 """Called with the share of a window that is done."""
@@ -34,6 +35,7 @@ def score_rewards(
     progress: Progress = silent,
     *,
     layout: Layout = "auto",
+    reuse: Reuse | None = None,
 ) -> pa.Table:
     """REWARDS, one row per response in the order of the items; `progress` counts items.
 
@@ -43,14 +45,14 @@ def score_rewards(
     positions loses tokens of its prompt on the left, which `reason` records beside the reward.
     Null with a reason: an empty response, one that fills the positions, a non-finite reward. A response equal to
     the golden one is scored like any other and gets exactly its reward, so its misjudgement is 0.
-    Encoders pool in their own way: they are always scored padded.
+    Encoders pool in their own way: they are always scored padded. Texts that `reuse` knows are not read again.
     """
     items = rows if isinstance(rows, Sequence) else list(rows)
     read = _reader(rm, settings.tokens_per_batch, layout)
     columns: dict[str, list[Any]] = {name: [] for name in REWARDS.names}
     for window, finished in windows(items, progress):
         found = _tokenised(rm, window)
-        _score(read, found, finished)
+        _score(partial(read, finished=finished), found, reuse)
         for item, texts in zip(window, found, strict=True):
             for index, text in zip(item.indices, texts, strict=True):
                 for name, value in zip(columns, (item.id, index, text.reward, text.reason), strict=True):
@@ -94,13 +96,15 @@ def _positions(rm: RewardModel) -> int | None:
     return longest if longest < 1_000_000 else None
 
 
-Reader = Callable[[Sequence[Sequence[Ids]], Finished], list[NDArray[np.float64]]]
+Reader = Callable[..., list[NDArray[np.float64]]]
+"""(groups of token sequences, finished) to one reward each."""
 
 
-def _score(read: Reader, found: Sequence[Sequence[_Text]], finished: Finished) -> None:
+def _score(read: Reader, found: Sequence[Sequence[_Text]], reuse: Reuse | None) -> None:
     """Fill in `reward`, or the reason why there is none; equal texts of an instruction are read once."""
     distinct = [{text.ids.tobytes(): text.ids for text in texts if text.ids is not None} for texts in found]
-    values = read([list(ids.values()) for ids in distinct], finished)
+    groups = [list(ids.values()) for ids in distinct]
+    values = reuse.values("reward 1", groups, lambda ids: (ids, 0), read) if reuse else read(groups)
     for texts, ids, rewards in zip(found, distinct, values, strict=True):
         known = dict(zip(ids, rewards.tolist(), strict=True))
         for text in texts:

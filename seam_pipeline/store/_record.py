@@ -28,6 +28,8 @@ class Record:
     """Data version per `asset` or `asset|partition` read."""
     failed_checks: tuple[str, ...] = ()
     seconds: float = 0.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    """How it went: tokens computed, requests, cost."""
     format: int = FORMAT
 
     def to_json(self) -> str:
