@@ -57,6 +57,7 @@ class SFT(Settings):
     learning_rate: float = Field(1e-4, gt=0, description="AdamW.")
     warmup_steps: int = Field(10, ge=0, description="Linear warm-up.")
     max_length: int = Field(1024, ge=16, description="Tokens per example.")
+    checkpoint_every: int = Field(100, ge=1, description="Steps between checkpoints: what a kill can cost.")
     lora: Lora = Field(Lora(), description="Adapter.")
 
 
@@ -69,6 +70,9 @@ class RewardTraining(Settings):
     gradient_accumulation: int = Field(1, ge=1, description="Micro-batches per optimizer step.")
     learning_rate: float = Field(2e-5, gt=0, description="AdamW.")
     max_length: int = Field(1024, ge=16, description="Tokens per text.")
+    eval_every: int | None = Field(None, ge=1, description="Steps between dev losses; null trains all steps.")
+    patience: int = Field(3, ge=1, description="Dev losses without a new best one that end training.")
+    checkpoint_every: int = Field(100, ge=1, description="Steps between checkpoints: what a kill can cost.")
     lora: Lora = Field(Lora(alpha=32, dropout=0.1), description="Adapter.")
 
 

@@ -2,25 +2,36 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..models._files import ADAPTERS, HEAD, STACK
+from ..errors import SeamError
+from ..models._files import ADAPTERS
 
 METRICS, SUMMARY = "metrics.parquet", "summary.json"
 
 
-def fresh_folder(out: Path) -> Path:
-    """An output folder without an earlier model in it; `stack.json` goes first, comes last."""
-    out.mkdir(parents=True, exist_ok=True)
-    for name in (STACK, HEAD, METRICS, SUMMARY):
-        (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / ADAPTERS, ignore_errors=True)
-    return out
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `out` when the block ends well: a folder that exists is complete.
+
+    Raises SeamError when the disk is full.
+    """
+    beside = out.with_name(f".{out.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        shutil.rmtree(out, ignore_errors=True)
+        beside.rename(out)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise SeamError(f"Cannot write {out} ({error.strerror or error}); free some space and run again.") from error
 
 
 def copy_adapters(adapters: Iterable[tuple[str, Path]], out: Path) -> list[str]:
@@ -32,7 +43,7 @@ def copy_adapters(adapters: Iterable[tuple[str, Path]], out: Path) -> list[str]:
     return names
 
 
-def write_metrics(out: Path, rows: Sequence[Mapping[str, float]], columns: Sequence[str]) -> None:
+def write_metrics(out: Path, rows: Sequence[Mapping[str, float | None]], columns: Sequence[str]) -> None:
     """One row per step; `step` is int64, all else float64, null where a step has no value."""
     fields = [pa.field(name, pa.int64() if name == "step" else pa.float64()) for name in columns]
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=pa.schema(fields)), out / METRICS)

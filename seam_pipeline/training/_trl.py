@@ -2,22 +2,25 @@
 
 import math
 import os
-import random
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
 from datasets import Dataset
-from torch.utils.data import Sampler
 from transformers import PrinterCallback, TrainerCallback
 
 from ..errors import SeamError
 from ..models._compat import quiet, window_of
 from ..models.adapters import AdapterStack
 from ..progress import Progress
+from ._early import EarlyStop
 from ._examples import Examples
+from ._trl_resume import Checkpoints, resumable
+
+SPEED_ONLY = {"checkpoint_every"}
+"""Settings that don't change a run's numbers."""
 
 
 class Schedule(NamedTuple):
@@ -67,7 +70,19 @@ class Recorder(TrainerCallback):
     def __init__(self, names: Sequence[str], progress: Progress) -> None:
         self.names = tuple(names)
         self.progress = progress
+        self.early: EarlyStop | None = None
         self.rows: list[dict[str, float]] = []
+
+    def state(self, folder: Path) -> dict[str, Any]:
+        """What a checkpoint keeps of this."""
+        early = self.early.state(folder) if self.early else None
+        return {"rows": self.rows, "early": early}
+
+    def restore(self, state: dict[str, Any], folder: Path) -> None:
+        """Go on from a checkpoint."""
+        self.rows = state["rows"]
+        if self.early:
+            self.early.restore(state["early"], folder)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
         """Record one step. Raises SeamError when the loss is no longer a number."""
@@ -96,66 +111,32 @@ def fit(
     plan: Schedule,
     settings: Any,
     recorder: Recorder,
+    checkpoints: Checkpoints,
     *,
     seed: int,
     device: torch.device,
     **more: Any,
 ) -> None:
-    """Train the model's trainable weights in place; nothing is left on disk."""
+    """Train the model's trainable weights in place, from the newest checkpoint of the same run if there is one."""
     if device.type == "cuda" and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
         raise SeamError("Several GPUs are visible; set CUDA_VISIBLE_DEVICES to one, or start with accelerate launch.")
     with TemporaryDirectory() as scratch, quiet():
-        args = config_class(output_dir=scratch, **_arguments(plan, settings, seed, device), **more)
-        trainer = _grouped(trainer_class)(
+        args = config_class(output_dir=scratch, **_arguments(plan, settings, seed, device, checkpoints.every), **more)
+        trainer = resumable(trainer_class, checkpoints, recorder)(
             model=model,
             args=args,
             train_dataset=Dataset.from_dict(examples.columns),
             processing_class=tokenizer,
-            callbacks=[recorder],
+            callbacks=[recorder, *([recorder.early] if recorder.early else [])],
         )
         trainer.remove_callback(PrinterCallback)
         model.train()
-        trainer.train()
+        trainer.train(resume_from_checkpoint=os.fspath(checkpoints.found[0]) if checkpoints.found else None)
         model.eval()
     vars(model).pop("forward", None)
 
 
-class LengthGroups(Sampler[int]):
-    """Every example once an epoch, in batches of similar length that come in random order; a rest comes last."""
-
-    POOL = 8
-
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
-        self.lengths = list(lengths)
-        self.batch_size = batch_size
-        self.random = random.Random(seed)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        order = self.random.sample(range(len(self)), len(self))
-        whole = len(order) - len(order) % self.batch_size
-        pool = self.POOL * self.batch_size
-        batches: list[list[int]] = []
-        for start in range(0, whole, pool):
-            rows = sorted(order[start : min(start + pool, whole)], key=self.lengths.__getitem__)
-            batches += [rows[at : at + self.batch_size] for at in range(0, len(rows), self.batch_size)]
-        self.random.shuffle(batches)
-        return chain(*batches, order[whole:])
-
-
-def _grouped(trainer_class: Any) -> Any:
-    """The trainer with our sampler: the library's own looks lengths up one by one in an Arrow column."""
-
-    class Grouped(trainer_class):
-        def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
-            return LengthGroups(self.train_dataset["length"][:], self.args.train_batch_size, self.args.data_seed)
-
-    return Grouped
-
-
-def _arguments(plan: Schedule, settings: Any, seed: int, device: torch.device) -> dict[str, Any]:
+def _arguments(plan: Schedule, settings: Any, seed: int, device: torch.device, save_every: int) -> dict[str, Any]:
     return {
         "per_device_train_batch_size": plan.micro_batch,
         "gradient_accumulation_steps": plan.accumulation,
@@ -170,7 +151,8 @@ def _arguments(plan: Schedule, settings: Any, seed: int, device: torch.device) -
         "bf16": False,
         "gradient_checkpointing": False,
         "dataloader_pin_memory": device.type == "cuda",
-        "save_strategy": "no",
+        "save_strategy": "steps",
+        "save_steps": save_every,
         "eval_strategy": "no",
         "logging_steps": 1,
         "logging_first_step": False,

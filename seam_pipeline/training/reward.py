@@ -3,6 +3,7 @@
 Loss -log sigmoid(R(I, r+) - R(I, r-)); the reward is read at the end token, which follows every text.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,15 @@ from trl import RewardConfig, RewardTrainer
 from ..errors import SeamError
 from ..experiment import RewardTraining
 from ..models._files import ADAPTERS, HEAD
+from ..models.content import model_content
 from ..models.stack import AdapterStack, RewardModel, StackFile, as_device, read_stack, write_head, write_stack
 from ..progress import Progress, silent
-from ._artifacts import copy_adapters, fresh_folder, write_metrics, write_summary
+from ._artifacts import copy_adapters, whole_folder, write_metrics, write_summary
+from ._checkpoint import run_of
+from ._early import EarlyStop
 from ._examples import Examples, first_rows, preference_examples
-from ._trl import Recorder, examples_seen, fit, longest, schedule
+from ._trl import SPEED_ONLY, Recorder, Schedule, examples_seen, fit, longest, schedule
+from ._trl_resume import Checkpoints
 
 COLUMNS = ("loss", "learning_rate", "grad_norm", "accuracy", "margin", "mean_reward")
 DEV_PAIRS = 256
@@ -38,8 +43,10 @@ def train_reward(
     """Train a reward model on the first n pairs (tables.PREFERENCE), starting from a policy, and write its folder.
 
     The policy's adapters are copied and stay frozen; a new adapter and the head are trained. n = 0 writes the seeded
-    random head alone. Returns the summary, which is also `summary.json`. Equal arguments give equal bytes on the
-    same machine. Raises SeamError when there are too few pairs, the policy can't be loaded or the loss diverges.
+    random head alone. With `eval_every` training ends early when the dev loss no longer falls, and the best weights
+    are kept. Returns the summary, which is also `summary.json`. Equal arguments give equal bytes on the same machine,
+    also after a kill: what is left in `<out>.partial` is continued by the same call.
+    Raises SeamError when there are too few pairs, the policy can't be loaded or the loss diverges.
     """
     chosen = first_rows(pairs, n, "preference pairs", "reward.ranks")
     below, where = read_stack(policy_folder), as_device(device)
@@ -50,20 +57,21 @@ def train_reward(
     examples = preference_examples(stack.tokenizer, chosen, limit)
     if n and not examples.size:
         raise SeamError(f"None of {n} preference pairs differ within {limit} tokens; raise max_length.")
+    held_out = preference_examples(stack.tokenizer, dev.slice(0, DEV_PAIRS), limit)
+    if n and settings.eval_every and not held_out.size:
+        raise SeamError("reward.training.eval_every needs dev pairs, and there are none; add data or set it to null.")
     recorder = Recorder(COLUMNS, progress)
     plan = schedule(settings, examples.size)
-    fresh_folder(out)
-    names = copy_adapters(below.adapters, out)
-    if n:
-        name = f"{max(1, len(names)):02d}_rm"
-        stack.add_adapter(name, settings.lora, seed)
-        stack.use(*names, name)
-        _train(stack, name, examples, plan, settings, recorder, seed)
-        stack.save_adapter(name, out / ADAPTERS / name)
-        names.append(name)
-    held_out = preference_examples(stack.tokenizer, dev.slice(0, DEV_PAIRS), limit)
-    write_head(out / HEAD, stack.model.score.weight)
-    write_metrics(out, recorder.rows, ("step", *COLUMNS))
+    names = [name for name, _ in below.adapters]
+    trained = f"{max(1, len(names)):02d}_rm" if n else None
+    partial = out.with_name(f"{out.name}.partial")
+    if trained:
+        stack.add_adapter(trained, settings.lora, seed)
+        stack.use(*names, trained)
+        numbers = settings.model_dump(mode="json", exclude=SPEED_ONLY)
+        run = run_of(numbers, seed, model_content(policy_folder), examples, held_out, str(where))
+        checkpoints = Checkpoints(partial, run, settings.checkpoint_every)
+        _train(stack, trained, examples, held_out, plan, settings, recorder, checkpoints, seed)
     counts = {
         "examples": examples.size,
         "examples_cut": examples.cut,
@@ -72,12 +80,23 @@ def train_reward(
         "tokens": examples.tokens,
         "max_length": limit,
         "steps": len(recorder.rows),
+        "steps_planned": plan.steps if n else 0,
+        "best_step": recorder.early.best_step if recorder.early else len(recorder.rows),
         "train_loss": recorder.mean_loss(),
         "dev_examples": held_out.size,
         "seed": seed,
     }
-    summary = write_summary(out, counts | held_out_quality(stack, held_out))
-    write_stack(out, "reward", below.base_path, names, append_eos=True)
+    losses = recorder.early.losses if recorder.early else {}
+    rows: list[dict[str, float | None]] = [{**row, "dev_loss": losses.get(int(row["step"]))} for row in recorder.rows]
+    with whole_folder(out) as folder:
+        copy_adapters(below.adapters, folder)
+        if trained:
+            stack.save_adapter(trained, folder / ADAPTERS / trained)
+        write_head(folder / HEAD, stack.model.score.weight)
+        write_metrics(folder, rows, ("step", *COLUMNS, "dev_loss"))
+        summary = write_summary(folder, counts | held_out_quality(stack, held_out))
+        write_stack(folder, "reward", below.base_path, [*names, *([trained] if trained else [])], append_eos=True)
+    shutil.rmtree(partial, ignore_errors=True)
     return summary
 
 
@@ -97,13 +116,19 @@ def _train(
     stack: AdapterStack,
     name: str,
     examples: Examples,
-    plan: Any,
+    held_out: Examples,
+    plan: Schedule,
     settings: RewardTraining,
     recorder: Recorder,
+    checkpoints: Checkpoints,
     seed: int,
 ) -> None:
-    stack.train_only(name)
+    parameters = [*stack.train_only(name), stack.model.score.weight]
     stack.model.score.requires_grad_(True)
+    if settings.eval_every:
+        recorder.early = EarlyStop(
+            lambda: _dev_loss(stack, held_out), parameters, settings.eval_every, settings.patience
+        )
     reader = RewardModel(stack.model, stack.tokenizer, True, stack.device)
 
     def forward(input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> SequenceClassifierOutput:
@@ -121,11 +146,23 @@ def _train(
         plan,
         settings,
         recorder,
+        checkpoints,
         seed=seed,
         device=stack.device,
         lr_scheduler_type="linear",
+        disable_dropout=False,
     )
     stack.model.requires_grad_(False)
+    if recorder.early:
+        recorder.early.put_best()
+
+
+def _dev_loss(stack: AdapterStack, held_out: Examples) -> float:
+    stack.model.eval()
+    loss = held_out_quality(stack, held_out)["dev_loss"]
+    stack.model.train()
+    assert loss is not None
+    return loss
 
 
 def held_out_quality(stack: AdapterStack, examples: Examples) -> dict[str, float | None]:

@@ -4,6 +4,7 @@ The loss is on the response and its end token only, one example per row: what sm
 answer. The sequences are not packed, so no example attends to another.
 """
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,14 @@ from ..errors import SeamError
 from ..experiment import SFT
 from ..models._files import ADAPTERS
 from ..models._reward import pad_right
+from ..models.content import model_content
 from ..models.stack import AdapterStack, as_device, write_stack
 from ..progress import Progress, silent
-from ._artifacts import fresh_folder, write_metrics, write_summary
+from ._artifacts import whole_folder, write_metrics, write_summary
+from ._checkpoint import run_of
 from ._examples import IGNORED, Examples, first_rows, sft_examples
-from ._trl import Recorder, examples_seen, fit, longest, schedule
+from ._trl import SPEED_ONLY, Recorder, Schedule, examples_seen, fit, longest, schedule
+from ._trl_resume import Checkpoints
 
 ADAPTER = "00_sft"
 COLUMNS = ("loss", "learning_rate", "grad_norm", "mean_token_accuracy", "entropy")
@@ -40,7 +44,8 @@ def train_policy(
     """Tune the base on the first n rows (tables.SFT), or for n steps on all rows, and write a policy folder.
 
     n = 0 writes a policy without an adapter. Returns the summary, which is also `summary.json`: its losses are in
-    nats per response token. Equal arguments give equal bytes on the same machine.
+    nats per response token. Equal arguments give equal bytes on the same machine, also after a kill: what is left in
+    `<out>.partial` is continued by the same call.
     Raises SeamError when there are too few rows, the base can't be loaded or the loss diverges.
     """
     by_steps = settings.unit == "steps"
@@ -53,45 +58,62 @@ def train_policy(
     examples = sft_examples(stack.tokenizer, chosen.slice(0, 0) if n == 0 else chosen, limit)
     recorder = Recorder(COLUMNS, progress)
     plan = schedule(settings, examples.size, n if by_steps else None)
-    fresh_folder(out)
+    partial = out.with_name(f"{out.name}.partial")
     if n:
-        stack.add_adapter(ADAPTER, settings.lora, seed)
-        stack.use(ADAPTER)
-        stack.train_only(ADAPTER)
-        fit(
-            SFTTrainer,
-            SFTConfig,
-            stack.model,
-            stack.tokenizer,
-            examples,
-            plan,
-            settings,
-            recorder,
-            seed=seed,
-            device=where,
-            dataset_kwargs={"skip_prepare_dataset": True},
-            lr_scheduler_type="cosine",
+        run = run_of(
+            settings.model_dump(mode="json", exclude=SPEED_ONLY), seed, model_content(base), examples, str(where)
         )
-        stack.save_adapter(ADAPTER, out / ADAPTERS / ADAPTER)
+        _train(stack, examples, plan, settings, recorder, Checkpoints(partial, run, settings.checkpoint_every), seed)
     held_out = sft_examples(stack.tokenizer, dev.slice(0, DEV_EXAMPLES), limit)
-    write_metrics(out, recorder.rows, ("step", *COLUMNS))
-    summary = write_summary(
-        out,
-        {
-            "examples": examples.size,
-            "examples_cut": examples.cut,
-            "examples_seen": examples_seen(settings, examples.size, len(recorder.rows)),
-            "tokens": examples.tokens,
-            "max_length": limit,
-            "steps": len(recorder.rows),
-            "train_loss": recorder.mean_loss(),
-            "dev_loss": response_loss(stack, held_out),
-            "dev_examples": held_out.size,
-            "seed": seed,
-        },
-    )
-    write_stack(out, "policy", base, [ADAPTER] if n else [])
+    counts = {
+        "examples": examples.size,
+        "examples_cut": examples.cut,
+        "examples_seen": examples_seen(settings, examples.size, len(recorder.rows)),
+        "tokens": examples.tokens,
+        "max_length": limit,
+        "steps": len(recorder.rows),
+        "train_loss": recorder.mean_loss(),
+        "dev_loss": response_loss(stack, held_out),
+        "dev_examples": held_out.size,
+        "seed": seed,
+    }
+    with whole_folder(out) as folder:
+        if n:
+            stack.save_adapter(ADAPTER, folder / ADAPTERS / ADAPTER)
+        write_metrics(folder, recorder.rows, ("step", *COLUMNS))
+        summary = write_summary(folder, counts)
+        write_stack(folder, "policy", base, [ADAPTER] if n else [])
+    shutil.rmtree(partial, ignore_errors=True)
     return summary
+
+
+def _train(
+    stack: AdapterStack,
+    examples: Examples,
+    plan: Schedule,
+    settings: SFT,
+    recorder: Recorder,
+    checkpoints: Checkpoints,
+    seed: int,
+) -> None:
+    stack.add_adapter(ADAPTER, settings.lora, seed)
+    stack.use(ADAPTER)
+    stack.train_only(ADAPTER)
+    fit(
+        SFTTrainer,
+        SFTConfig,
+        stack.model,
+        stack.tokenizer,
+        examples,
+        plan,
+        settings,
+        recorder,
+        checkpoints,
+        seed=seed,
+        device=torch.device(stack.device),
+        dataset_kwargs={"skip_prepare_dataset": True},
+        lr_scheduler_type="cosine",
+    )
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from .rows import preference_rows
 
 PAIRS, DEV = preference_rows(64), preference_rows(24, seed=1)
 FAST = RewardTraining(
-    batch_size=16, epochs=4, learning_rate=0.02, max_length=128, lora=Lora(r=8, alpha=16, dropout=0.1)
+    batch_size=16, epochs=4, learning_rate=0.02, max_length=128, lora=Lora(r=8, alpha=16, dropout=0.0)
 )
 
 
@@ -145,3 +145,30 @@ def test_training_prints_nothing_and_leaves_no_folder(
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_dropout_is_that_of_the_setting(folders: Path, tmp_path: Path) -> None:
+    for name, dropout in (("none", 0.0), ("some", 0.5)):
+        settings = FAST.model_copy(update={"epochs": 1, "lora": Lora(r=8, alpha=16, dropout=dropout)})
+        train_reward(folders / "policy", PAIRS, DEV, 64, settings, tmp_path / name, seed=3)
+    losses = [pq.read_table(tmp_path / name / "metrics.parquet")["loss"].to_pylist() for name in ("none", "some")]
+    assert losses[0][1:] != losses[1][1:]
+
+
+def test_training_ends_when_the_dev_loss_no_longer_falls_and_keeps_the_best(folders: Path, tmp_path: Path) -> None:
+    hot = FAST.model_copy(update={"epochs": 8, "learning_rate": 0.3, "eval_every": 2, "patience": 3})
+    summary = train_reward(folders / "policy", PAIRS, DEV, 64, hot, tmp_path / "early", seed=1)
+    metrics = pq.read_table(tmp_path / "early" / "metrics.parquet").to_pydict()
+    measured = {step: loss for step, loss in zip(metrics["step"], metrics["dev_loss"], strict=True) if loss is not None}
+    assert summary["steps_planned"] == 32
+    assert summary["steps"] == summary["best_step"] + 6 < 32
+    assert min(measured.values()) == measured[summary["best_step"]] == pytest.approx(summary["dev_loss"], abs=1e-6)
+    by_hand = margins(tmp_path / "early", DEV)
+    assert summary["dev_loss"] == pytest.approx(-torch.nn.functional.logsigmoid(by_hand).mean().item(), abs=1e-4)
+
+
+def test_early_stopping_without_dev_pairs_is_refused(folders: Path, tmp_path: Path) -> None:
+    settings = FAST.model_copy(update={"eval_every": 2})
+    with pytest.raises(SeamError, match="eval_every needs dev pairs"):
+        train_reward(folders / "policy", PAIRS, DEV.slice(0, 0), 64, settings, tmp_path / "out", seed=1)
+    assert not list(tmp_path.iterdir())
