@@ -3,7 +3,7 @@
 from ._data import FileData, Splits, TestbedData
 from ._load import fingerprint, load_experiment, parse_experiment, shipped
 from ._models import SFT, BaseModelSettings, Lora, PolicyLadder, RewardLadder, RewardTraining, Scratch
-from ._rl import PPO, RL, Arm, Compute, Evaluation, Judge
+from ._rl import DPO, PPO, RL, Arm, Compute, Evaluation, GroupRL, Judge
 from ._seam import (
     VARIANT_OF_METHOD,
     Adversarial,
@@ -20,6 +20,7 @@ from ._seam import (
 from .schema import Cell, Experiment
 
 __all__ = [
+    "DPO",
     "PPO",
     "RL",
     "SFT",
@@ -35,6 +36,7 @@ __all__ = [
     "Experiment",
     "FileData",
     "Form",
+    "GroupRL",
     "Judge",
     "LLMCandidates",
     "LLMEndpoint",

@@ -152,13 +152,7 @@ class AdapterStack:
         """Write one adapter as a plain PEFT folder; equal weights give equal bytes."""
         if self._peft is None or name not in self.names:
             raise SeamError(f"No adapter {name!r} to save; there are: {', '.join(self.names) or 'none'}.")
-        out = Path(folder)
-        out.mkdir(parents=True, exist_ok=True)
-        state = get_peft_model_state_dict(self._peft, adapter_name=name, save_embedding_layers=False)
-        weights = {key: value.detach().cpu().contiguous() for key, value in sorted(state.items())}
-        save_file(weights, out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
-        (out / ADAPTER_CONFIG).write_text(_config_text(self._peft.peft_config[name]), "utf-8")
-        return out
+        return write_adapter(self._peft, name, Path(folder))
 
     def merge(self, names: Sequence[str]) -> None:
         """Add these adapters into the base's weights, in memory, and take all adapters away."""
@@ -187,6 +181,16 @@ class AdapterStack:
     def lm_logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Next-token logits [..., V] of hidden states [..., H]."""
         return project(self.model, hidden)
+
+
+def write_adapter(model: PeftModel, name: str, out: Path) -> Path:
+    """Write an adapter of a PEFT model as a plain folder; equal weights give equal bytes."""
+    out.mkdir(parents=True, exist_ok=True)
+    state = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    weights = {key: value.detach().cpu().contiguous() for key, value in sorted(state.items())}
+    save_file(weights, out / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+    (out / ADAPTER_CONFIG).write_text(_config_text(model.peft_config[name]), "utf-8")
+    return out
 
 
 def _config_text(config: LoraConfig) -> str:

@@ -78,6 +78,24 @@ def preference_examples(tokenizer: Any, pairs: pa.Table, max_length: int) -> Exa
     return Examples(columns, cut, pairs.num_rows - len(columns["length"]))
 
 
+def dpo_examples(tokenizer: Any, pairs: pa.Table, max_length: int) -> Examples:
+    """Prompt and both responses of each pair, each with its end token; cut as in `sft_examples`."""
+    prompts = prompt_ids(tokenizer, pairs["instruction"].to_pylist())
+    sides = [response_ids(tokenizer, pairs[side].to_pylist()) for side in ("chosen", "rejected")]
+    columns: dict[str, list[Any]] = {"prompt_ids": [], "chosen_ids": [], "rejected_ids": [], "length": []}
+    cut = 0
+    for prompt, good, bad in zip(prompts, *sides, strict=True):
+        longest = max(len(good), len(bad))
+        kept = prompt[-(max_length - min(longest, max_length // 2)) :]
+        room = max_length - len(kept)
+        cut += len(kept) < len(prompt) or longest > room
+        if good[:room] != bad[:room]:
+            parts = (kept, good[:room], bad[:room])
+            for name, part in zip(columns, (*parts, sum(map(len, parts)) + len(kept)), strict=True):
+                columns[name].append(part)
+    return Examples(columns, cut, pairs.num_rows - len(columns["length"]))
+
+
 def _texts(tokenizer: Any, pairs: pa.Table, side: str) -> list[list[int]]:
     texts = list(zip(pairs["instruction"].to_pylist(), pairs[side].to_pylist(), strict=True))
     return reward_ids(tokenizer, texts, append_eos=True)

@@ -17,7 +17,7 @@ from ..models.adapters import AdapterStack
 from ..progress import Progress
 from ._early import EarlyStop
 from ._examples import Examples
-from ._trl_resume import Checkpoints, resumable
+from ._trl_resume import Checkpoints, grouped, resumable
 
 SPEED_ONLY = {"checkpoint_every"}
 """Settings that don't change a run's numbers."""
@@ -47,7 +47,8 @@ def schedule(settings: Any, examples: int, steps: int | None = None) -> Schedule
         raise SeamError(
             f"batch_size {settings.batch_size} is no multiple of gradient_accumulation x processes = {parts}."
         )
-    wanted = steps if steps is not None else max(settings.min_steps, per_epoch(settings, examples) * settings.epochs)
+    least = getattr(settings, "min_steps", 0)
+    wanted = steps if steps is not None else max(least, per_epoch(settings, examples) * settings.epochs)
     return Schedule(wanted, settings.batch_size // parts, settings.gradient_accumulation)
 
 
@@ -122,7 +123,7 @@ def fit(
         raise SeamError("Several GPUs are visible; set CUDA_VISIBLE_DEVICES to one, or start with accelerate launch.")
     with TemporaryDirectory() as scratch, quiet():
         args = config_class(output_dir=scratch, **_arguments(plan, settings, seed, device, checkpoints.every), **more)
-        trainer = resumable(trainer_class, checkpoints, recorder)(
+        trainer = resumable(grouped(trainer_class, checkpoints), checkpoints, recorder)(
             model=model,
             args=args,
             train_dataset=Dataset.from_dict(examples.columns),

@@ -29,13 +29,10 @@ class Checkpoints:
         return int(self.found[1]["step"]) if self.found else 0
 
 
-def resumable(trainer_class: Any, checkpoints: Checkpoints, kept: Any) -> Any:
-    """The trainer with our sampler and our checkpoints; `kept` has `state()` and `restore(state)`, saved beside.
+def grouped(trainer_class: Any, checkpoints: Checkpoints) -> Any:
+    """The trainer with our sampler: the library's own looks lengths up one by one in an Arrow column."""
 
-    Our sampler, because the library's own looks lengths up one by one in an Arrow column.
-    """
-
-    class Resumable(trainer_class):
+    class Grouped(trainer_class):
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
             lengths = self.train_dataset["length"][:]
             sampler = LengthGroups(lengths, self.args.train_batch_size, self.args.data_seed)
@@ -44,6 +41,27 @@ def resumable(trainer_class: Any, checkpoints: Checkpoints, kept: Any) -> Any:
                 iter(sampler)
             return sampler
 
+    return Grouped
+
+
+def repeated(trainer_class: Any, checkpoints: Checkpoints) -> Any:
+    """A trainer that samples answers in groups; its order of prompts goes on where the checkpoint's run was."""
+
+    class Repeated(trainer_class):
+        def _get_train_sampler(self, *arguments: Any) -> Any:
+            sampler = super()._get_train_sampler(*arguments)
+            batches = len(sampler) // (self.args.train_batch_size * self.args.steps_per_generation)
+            for _ in range(checkpoints.step // max(1, batches // self.args.gradient_accumulation_steps)):
+                next(iter(sampler))  # each pass over the prompts draws its order when it begins
+            return sampler
+
+    return Repeated
+
+
+def resumable(trainer_class: Any, checkpoints: Checkpoints, kept: Any) -> Any:
+    """The trainer with our checkpoints; `kept` has `state(folder)` and `restore(state, folder)`, saved beside."""
+
+    class Resumable(trainer_class):
         def _save_checkpoint(self, model: Any, trial: Any = None, *_: Any) -> None:
             if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
                 save_whole(checkpoints.folder, self.state.global_step, self._fill)
