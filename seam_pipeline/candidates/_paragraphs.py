@@ -23,11 +23,11 @@ class Parsed(NamedTuple):
     dropped: list[str]
 
 
-def read_answers(reply: str, golden: str, *, truncated: bool = False) -> Parsed:
+def read_answers(reply: str, distinct: Distinct, *, truncated: bool = False) -> Parsed:
     """Split a reply at blank lines (or numbered lines), strip numbering, drop what is no distinct worse answer.
 
-    Dropped: copies of the golden answer or of an earlier one (layout aside), fewer than three words, an opening line
-    that ends with a colon, and the last paragraph of a reply that was cut at max_tokens.
+    Dropped: what `distinct` has seen (the golden answer, earlier answers of this or another reply), fewer than three
+    words, an opening line that ends with a colon, and the last paragraph of a reply that was cut at max_tokens.
     """
     blocks = _blocks(reply)
     dropped: Counter[str] = Counter()
@@ -38,7 +38,7 @@ def read_answers(reply: str, golden: str, *, truncated: bool = False) -> Parsed:
         dropped["cut off at max_tokens"] += 1
     if len(blocks) > 1 and blocks[0].rstrip().endswith(":"):
         blocks.pop(0)
-    distinct, answers = Distinct([golden], near=1.0), []
+    answers: list[str] = []
     for block in blocks:
         if len(block.split()) < _MIN_WORDS:
             dropped["too short"] += 1

@@ -32,7 +32,7 @@ class OpenAIJudge:
         """One rating per row; null with the reason where the server failed or gave no rating from 1 to 10."""
         text = load_template(self.template, "seam_pipeline.judging", "single_answer.txt", ("instruction", "response"))
         asked = [user(judge_prompt(text, row)) for row in rows if row.response.strip()]
-        replies = iter(ChatClient(self.endpoint, self.cache_path).complete_many(asked, progress))
+        replies = iter(ChatClient(self.endpoint, self.cache_path, "judge").complete_many(asked, progress))
         return [read_rating(next(replies)) if row.response.strip() else EMPTY for row in rows]
 
 

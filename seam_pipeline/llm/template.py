@@ -1,5 +1,6 @@
 """Prompt templates: plain text files with {fields}."""
 
+import hashlib
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -24,6 +25,15 @@ def load_template(path: str | None, package: str, name: str, needed: tuple[str, 
     if missing:
         raise SeamError(f"The prompt template {where} lacks {{{missing[0]}}}; it must contain this field.")
     return text
+
+
+def template_hash(path: str | None, package: str, name: str) -> str:
+    """Short hash of a template's bytes, for an artifact's recipe; `absent` where the file is not there."""
+    try:
+        content = (files(package) / "templates" / name).read_bytes() if path is None else Path(path).read_bytes()
+    except OSError:
+        return "absent"
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def fill(template: str, **values: str) -> str:

@@ -10,8 +10,13 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from .batch_server import BatchServer
+from .wire import CUT, EMPTY, REFUSE, completion, send
+
+__all__ = ["CUT", "EMPTY", "REFUSE", "Scripted", "scripted_server"]
+
 OK, HANG, HALF, NOT_JSON = "ok", "hang", "half", "not json"
-NO_CHOICES, REFUSE, EMPTY, CUT = "no choices", "refuse", "empty", "cut"
+NO_CHOICES = "no choices"
 Step = str | int
 """What happens to one request: a status code, or one of the words above."""
 
@@ -28,6 +33,9 @@ class Scripted:
     times: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     most_at_once: int = 0
     delay: float = 0.0
+    error: str = ""
+    code: str | None = None
+    batches: BatchServer = field(default_factory=BatchServer)
     _open: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -48,12 +56,20 @@ class Scripted:
 @contextmanager
 def scripted_server(**settings: Any) -> Iterator[Scripted]:
     scripted = Scripted(**settings)
+    scripted.batches.rows = scripted
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
+        def do_GET(self) -> None:
+            scripted.batches.get(self)
+
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            content = self.rfile.read(int(self.headers["Content-Length"]))
+            if not self.path.endswith("/chat/completions"):
+                scripted.batches.post(self, content)
+                return
+            body = json.loads(content)
             body["authorization"] = self.headers["Authorization"]
             prompt = body["messages"][-1]["content"]
             step = scripted.step(prompt, body)
@@ -81,16 +97,21 @@ def scripted_server(**settings: Any) -> Iterator[Scripted]:
 def _play(handler: BaseHTTPRequestHandler, scripted: Scripted, prompt: str, step: Step) -> None:
     if isinstance(step, int):
         headers = {"Retry-After": scripted.retry_after} if scripted.retry_after else {}
-        return _send(handler, step, json.dumps({"error": {"message": f"fault {step}"}}), headers)
+        return send(
+            handler,
+            step,
+            json.dumps({"error": {"message": scripted.error or f"fault {step}", "code": scripted.code}}),
+            headers,
+        )
     if step == HANG:
         time.sleep(3)
         handler.close_connection = True
         return None
     if step == NOT_JSON:
-        return _send(handler, 200, '{"choices": [{"mess')
+        return send(handler, 200, '{"choices": [{"mess')
     if step == NO_CHOICES:
-        return _send(handler, 200, '{"object": "chat.completion"}')
-    text = json.dumps(_completion(scripted.answer(prompt), step))
+        return send(handler, 200, '{"object": "chat.completion"}')
+    text = json.dumps(completion(scripted.answer(prompt), step))
     if step == HALF:
         handler.send_response(200)
         handler.send_header("Content-Type", "application/json")
@@ -99,24 +120,4 @@ def _play(handler: BaseHTTPRequestHandler, scripted: Scripted, prompt: str, step
         handler.wfile.write(text.encode()[: len(text) // 2])
         handler.close_connection = True
         return None
-    return _send(handler, 200, text)
-
-
-def _completion(answer: str, step: str) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": answer}
-    if step == REFUSE:
-        message = {"role": "assistant", "content": None, "refusal": "I would rather not."}
-    if step == EMPTY:
-        message["content"] = " "
-    choice = {"index": 0, "message": message, "finish_reason": "length" if step == CUT else "stop"}
-    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-    return {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice], "usage": usage}
-
-
-def _send(handler: BaseHTTPRequestHandler, status: int, text: str, headers: dict[str, str] | None = None) -> None:
-    handler.send_response(status)
-    for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-        handler.send_header(name, value)
-    handler.send_header("Content-Length", str(len(text.encode())))
-    handler.end_headers()
-    handler.wfile.write(text.encode())
+    return send(handler, 200, text)

@@ -131,6 +131,21 @@ def test_refused_key_names_the_variable(tmp_path: Path) -> None:
         ask(client(server, tmp_path), "a", "b")
 
 
+def test_an_account_without_credit_stops_the_run(tmp_path: Path) -> None:
+    with scripted_server(script={"a": [429]}, code="insufficient_quota") as server:
+        with pytest.raises(SeamError, match="no credit left"):
+            ask(client(server, tmp_path, retries=0), "a", "b")
+        assert len(server.requests) == 1
+
+
+def test_what_the_server_wants_it_called_and_leaving_the_temperature_to_it(tmp_path: Path) -> None:
+    with scripted_server() as server:
+        ask(client(server, tmp_path, max_tokens_name="max_completion_tokens", temperature=None, max_tokens=9), "a")
+        body = server.requests[0]
+    assert body["max_completion_tokens"] == 9
+    assert body.keys().isdisjoint({"max_tokens", "temperature"})
+
+
 def test_unreachable_server_names_the_address(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
