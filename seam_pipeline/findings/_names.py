@@ -12,6 +12,12 @@ METHODS = {
     "seam_adv": "SEAM-Adv",
     "random": "Random",
     "perplexity": "Perplexity",
+    "reward": "RM score",
+    "length": "Length",
+    "reward_variance": "Reward variance",
+    "pre_ppo": "Pre-PPO",
+    "pf_ppo": "PF-PPO",
+    "margin_gap": "Margin gap",
 }
 _STYLES = {
     "llm": 0, "seam_gpt": 0, "contrast": 1, "seam_contrast": 1, "adversarial": 2, "seam_adv": 2,
@@ -27,6 +33,14 @@ def variant_name(variant: str) -> str:
 def method_name(method: str) -> str:
     """`SEAM-Adv` for `seam_adv`; an unknown method keeps its name."""
     return METHODS.get(method, method)
+
+
+def notes_on(methods: Iterable[str]) -> tuple[str, ...]:
+    """What a reader must know of some methods, for a finding's caveats."""
+    notes = []
+    if "pf_ppo" in set(methods):
+        notes.append("PF-PPO chooses answers, not instructions; here it is an instruction's distance from the middle.")
+    return tuple(notes)
 
 
 def style_of(name: str) -> int:

@@ -9,9 +9,10 @@ import pyarrow as pa
 from seam_pipeline.report.charts import forest
 from seam_pipeline.report.figures import Figure
 
+from ._agreement import agreement
 from ._finding import Finding, Row, Table
 from ._format import count, listing, number
-from ._names import in_order, method_name, style_of
+from ._names import in_order, method_name, notes_on, style_of
 from ._statistics import Interval, Significance, bootstrap, holm, mean_interval, p_text, ratio_rows, sign_flip, wilcoxon
 from ._tables import Cell, by_id, count_nulls, judge_caveats, rating_label, ratings, small_sample
 
@@ -35,10 +36,17 @@ class Comparison:
     runs: int
 
 
-def selection_methods(answers: Answers, policy_quality: Mapping[int, pa.Table], rate: float = 0.2) -> Finding:
+def selection_methods(
+    answers: Answers,
+    policy_quality: Mapping[int, pa.Table],
+    rate: float = 0.2,
+    selected: Mapping[str, pa.Table] | None = None,
+    pair: Cell = (1, 1),
+) -> Finding:
     """Rating after RL per selection method, and its difference from the full set.
 
-    `answers` are ANSWERS tables by method and cell; `policy_quality` those of the policies before RL, by rank.
+    `answers` are ANSWERS tables by method and cell; `policy_quality` those of the policies before RL, by rank;
+    `selected` are SELECTED tables of `pair` by method, also of methods without RL runs, for their overlaps.
     Everything is compared on the (cell, seed, question) triples that both sides rated. Questions are the units of the
     interval and of Wilcoxon's test (Holm over methods), seeds those of the exact sign-flip test.
     """
@@ -70,11 +78,12 @@ def selection_methods(answers: Answers, policy_quality: Mapping[int, pa.Table], 
         interval="; ".join(_relative(one) for one in found if one.method.startswith("seam_"))
         + "; relative to full, paired bootstrap over questions.",
         paper="SEAM filtering +4.5% (abstract), GPT > Contrast > Adv, random no change (Fig. 6, top-5 pairs).",
-        caveats=(*caveats, *small_sample(n, "question")),
+        caveats=(*caveats, *notes_on({*answers, *(selected or {})}), *small_sample(n, "question")),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
         more=(Table("Mean rating before and after RL, over each method's own cells",
-                    ("what", "cells", "mean rating", "95% CI", "n"), _levels(rated, policy_quality)),),
+                    ("what", "cells", "mean rating", "95% CI", "n"), _levels(rated, policy_quality)),
+              *agreement(selected or {}, pair, rate)),
         headline=_headline(found),
         numbers={f"{one.method}_relative": one.relative.value for one in found},
     )  # fmt: skip

@@ -11,11 +11,14 @@ from seam_pipeline.report.figures import Figure
 
 from ._finding import Finding, Row
 from ._format import listing, number
-from ._names import cell_name, in_order, method_name, style_of, variant_name
+from ._names import cell_name, in_order, method_name, notes_on, style_of, variant_name
 from ._statistics import Interval, auc_rows, bootstrap, spearman
 from ._tables import Cell, columns, count_nulls, paired, score_map, small_sample
 
 FORMS = ("log", "prob", "mean_log", "mean_prob")
+BASELINE = "baseline"
+OF_SAMPLES = ("reward_variance", "pre_ppo", "pf_ppo")
+"""Baselines whose evidence is the same sampled answers as the mismatch's."""
 
 
 def truth(
@@ -39,9 +42,12 @@ def truth(
         for form in forms:
             found.append((variant_name(variant), form, *_measure(score_map(scores[variant], f"seam_{form}"), real)))
     for method in in_order(baselines or {}):
-        found.append((method_name(method), "baseline", *_measure(score_map((baselines or {})[method], "score"), real)))
+        found.append((method_name(method), BASELINE, *_measure(score_map((baselines or {})[method], "score"), real)))
     styles = [style_of(v) for v in in_order(scores) for _ in forms] + [style_of(m) for m in in_order(baselines or {})]
-    bars = [(f"{name} {form}", auc, style) for (name, form, auc, _), style in zip(found, styles, strict=True)]
+    bars = [
+        (name if form == BASELINE else f"{name} {form}", auc, style)
+        for (name, form, auc, _), style in zip(found, styles, strict=True)
+    ]
     n = max((auc.n for _, _, auc, _ in found), default=0)
     answer = _answer(found)
     values = np.array(list(real.values()))
@@ -68,9 +74,10 @@ def truth(
             "The testbed's truth is a program's; it says whether the idea works there, not on real answers.",
             f"Mean mismatch {number(float(values.mean()) if len(values) else None, 2)}; one pair of models.",
             "Many scores are compared here; one interval in twenty misses by chance.",
+            *_caveats(baselines or {}),
             *small_sample(n, "instruction"),
         ),
-        nulls=_nulls(scores, mismatch, forms),
+        nulls=_nulls(scores, baselines or {}, mismatch, forms),
         headline=_headline(found),
         numbers={f"auc_{name}_{form}": auc.value for name, form, auc, _ in found},
     )  # fmt: skip
@@ -126,16 +133,27 @@ def _row(name: str, form: str, auc: Interval, rank: Interval) -> Row:
     )
 
 
-def _nulls(scores: Mapping[str, pa.Table], mismatch: pa.Table, forms: tuple[str, ...]) -> dict[str, int]:
+def _caveats(baselines: Mapping[str, pa.Table]) -> tuple[str, ...]:
+    own = [method_name(method) for method in in_order(baselines) if method in OF_SAMPLES]
+    read = "reads" if len(own) == 1 else "read"
+    shared = f"{listing(own)} {read} the rewards of the very answers whose mismatch is measured; no other score does."
+    return (*((shared,) if own else ()), *notes_on(baselines))
+
+
+def _nulls(
+    scores: Mapping[str, pa.Table], baselines: Mapping[str, pa.Table], mismatch: pa.Table, forms: tuple[str, ...]
+) -> dict[str, int]:
     counted: dict[str, int] = {}
     for variant in in_order(scores):
         counted |= count_nulls([scores[variant]], f"seam_{forms[0]}", f"{variant_name(variant)} score missing")
+    for method in in_order(baselines):
+        counted |= count_nulls([baselines[method]], "score", f"{method_name(method)} score missing")
     unknown = mismatch.column("mismatch").null_count
     return counted | ({"instruction whose sampled answers do not differ in quality": unknown} if unknown else {})
 
 
 def _headline(found: list[tuple[str, str, Interval, Interval]]) -> tuple[str, str] | None:
-    known = [one for one in found if one[1] != "baseline" and one[2].value is not None]
+    known = [one for one in found if one[1] != BASELINE and one[2].value is not None]
     if not known:
         return None
     name, form, auc, _ = known[0]
@@ -143,7 +161,7 @@ def _headline(found: list[tuple[str, str, Interval, Interval]]) -> tuple[str, st
 
 
 def _answer(found: list[tuple[str, str, Interval, Interval]]) -> str:
-    known = [(f"{name} {form}", auc) for name, form, auc, _ in found if auc.value is not None and form != "baseline"]
+    known = [(f"{name} {form}", auc) for name, form, auc, _ in found if auc.value is not None and form != BASELINE]
     if not known:
         return "No instruction has both a score and a known mismatch: not testable."
     right = [(name, auc) for name, auc in known if auc.excludes(0.5) and (auc.value or 0) > 0.5]
@@ -155,4 +173,14 @@ def _answer(found: list[tuple[str, str, Interval, Interval]]) -> str:
     else:
         head = f"No: none of {len(known)} scores is better than chance at 95% (best {top})"
     tail = f"; the wrong way round: {listing(wrong)}" if wrong else ""
-    return head + tail + "."
+    return head + tail + _of_baselines(found) + "."
+
+
+def _of_baselines(found: list[tuple[str, str, Interval, Interval]]) -> str:
+    known = [(name, auc) for name, form, auc, _ in found if auc.value is not None and form == BASELINE]
+    if not known:
+        return ""
+    right = [name for name, auc in known if auc.excludes(0.5) and (auc.value or 0) > 0.5]
+    best, best_auc = max(known, key=lambda one: one[1].value or 0)
+    above = f"{len(right)} of {len(known)}" if right else f"none of {len(known)}"
+    return f"; of the baselines {above} above chance, best {best}, AUC {number(best_auc.value)}"

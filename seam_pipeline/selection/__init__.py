@@ -1,4 +1,4 @@
-"""Which RL instructions stay: SEAM, random, perplexity, or all of them."""
+"""Which RL instructions stay: by SEAM, by one of the baselines, or all of them."""
 
 from .select import select
 

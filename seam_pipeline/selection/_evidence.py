@@ -1,5 +1,6 @@
 """Each method family's score per RL row; low = filtered first."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -28,8 +29,24 @@ def by_perplexity(ids: Sequence[str], perplexities: pa.Table) -> Scores:
     return [None if value is None else -value for value in values], reasons
 
 
+def by_length(rl_train: pa.Table) -> Scores:
+    """The golden response's length in characters (scoring/baselines.py): short answers are dropped."""
+    from ..scoring.baselines import response_length
+
+    ids = rl_train["id"].to_pylist()
+    return by_baseline(ids, response_length(ids, rl_train["golden_response"].to_pylist()))
+
+
+def by_baseline(ids: Sequence[str], scores: pa.Table) -> Scores:
+    """A baseline's own score, whose docstring in scoring/baselines.py has its source and its sign."""
+    return _column(ids, scores, "score", "Baseline scores")
+
+
 def _column(ids: Sequence[str], table: pa.Table, column: str, what: str) -> Scores:
     rows = dict(zip(table["id"].to_pylist(), table[column].to_pylist(), strict=True))
+    if len(rows) < table.num_rows:
+        twice = Counter(table["id"].to_pylist()).most_common(1)[0][0]
+        raise SeamError(f"{what}: id {twice!r} appears twice; ids must be unique.")
     missing = next((id_ for id_ in ids if id_ not in rows), None)
     if missing is not None:
         raise SeamError(f"{what} have no row for id {missing!r}; score the same RL rows that are selected from.")

@@ -32,8 +32,12 @@ def lowest_out(ids: Sequence[str], scores: Sequence[float | None], reasons: Mapp
     scored = [(score, unit_hash(id_, "tie"), id_) for id_, score in zip(ids, finite, strict=True) if score is not None]
     out = {id_ for _, _, id_ in sorted(scored)[: n_filtered(rate, len(ids))]}
     whys = [
-        f"kept without a score: {reasons.get(id_, 'none given')}" if score is None else None
-        for id_, score in zip(ids, finite, strict=True)
+        None if score is not None else f"kept without a score: {reasons.get(id_) or _why(given)}"
+        for id_, score, given in zip(ids, finite, scores, strict=True)
     ]
     columns = {"id": list(ids), "kept": [id_ not in out for id_ in ids], "score": finite, "reason": whys}
     return pa.table(columns, schema=SELECTED)
+
+
+def _why(score: float | None) -> str:
+    return "none given" if score is None else f"it is {score}"

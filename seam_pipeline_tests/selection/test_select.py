@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import get_args
 
 import pyarrow as pa
 import pytest
@@ -7,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seam_pipeline.errors import SeamError
+from seam_pipeline.experiment import Method
+from seam_pipeline.scoring.baselines import BASELINE_SCORES
 from seam_pipeline.selection import select
 from seam_pipeline.selection._lowest import n_filtered
+from seam_pipeline.selection.select import BASELINES
 from seam_pipeline.tables import RL, SEAM_SCORES, SELECTED
 
 
@@ -34,6 +38,12 @@ def scores(values: list[float | None]) -> pa.Table:
 def perplexity(values: list[float | None]) -> pa.Table:
     reasons = ["fewer than two tokens" if value is None else None for value in values]
     return pa.table({"id": [f"q{k}" for k in range(len(values))], "perplexity": values, "reason": reasons})
+
+
+def baseline(values: list[float | None]) -> pa.Table:
+    reasons = ["no sampled answer" if value is None else None for value in values]
+    columns = {"id": [f"q{k}" for k in range(len(values))], "score": values, "reason": reasons}
+    return pa.table(columns, schema=BASELINE_SCORES)
 
 
 def dropped(table: pa.Table) -> list[str]:
@@ -104,8 +114,39 @@ def test_every_method_filters_equally_many() -> None:
     assert n_filtered(0.57, 50) == 29
     n, values = 23, [float(-k) for k in range(23)]
     evidence = {"seam_scores": scores(values), "perplexities": perplexity([-v + 1 for v in values])}
-    for method in ("seam_gpt", "seam_contrast", "seam_adv", "random", "perplexity"):
-        assert len(dropped(select(method, rl(n), 0.37, **evidence))) == 9
+    evidence["baseline"] = baseline(values)
+    for method in get_args(Method):
+        assert len(dropped(select(method, rl(n), 0.37, **evidence))) == (0 if method == "full" else 9), method
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_the_lowest_baseline_scores_go(method: Method) -> None:
+    table = select(method, rl(5), 0.4, baseline=baseline([3.0, -1.0, None, 2.0, 5.0]))
+    assert dropped(table) == ["q1", "q3"]
+    assert table["reason"][2].as_py() == "kept without a score: no sampled answer"
+    with pytest.raises(SeamError, match=f"by {method} needs its baseline scores"):
+        select(method, rl(2), 0.2)
+
+
+def test_short_answers_go() -> None:
+    rows = [
+        {"id": f"q{n}", "split": "train", "instruction": "?", "golden_response": text}
+        for n, text in enumerate(("a long answer", "no", "yes", " "))
+    ]
+    table = select("length", pa.Table.from_pylist(rows, schema=RL), 0.25)
+    assert dropped(table) == ["q1"]
+    assert table["score"].to_pylist() == [13, 2, 3, None]
+    assert table["reason"][3].as_py() == "kept without a score: empty golden response"
+
+
+def test_a_non_finite_score_is_kept_and_says_so() -> None:
+    table = select("perplexity", rl(2), 0.5, perplexities=perplexity([float("inf"), 3]))
+    assert table["reason"].to_pylist() == ["kept without a score: it is -inf", None]
+
+
+def test_repeated_evidence_is_refused() -> None:
+    with pytest.raises(SeamError, match="SEAM scores: id 'q0' appears twice"):
+        select("seam_gpt", rl(1), 0.5, seam_scores=pa.concat_tables([scores([-1]), scores([-2])]))
 
 
 def test_missing_evidence_is_refused() -> None:
@@ -124,5 +165,5 @@ def test_missing_evidence_is_refused() -> None:
 
 
 def test_selection_needs_no_torch() -> None:
-    code = "import sys, seam_pipeline.selection, seam_pipeline.scoring.seam; sys.exit('torch' in sys.modules)"
+    code = "import sys, seam_pipeline.selection.own, seam_pipeline.scoring.seam; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
