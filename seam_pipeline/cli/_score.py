@@ -30,6 +30,11 @@ from ._options import device_option, pick_device
 @click.option(
     "--tokens-per-batch", type=click.IntRange(64), default=8192, show_default=True, help="Speed and memory only."
 )
+@click.option(
+    "--load-in",
+    type=click.Choice(["float32", "bfloat16", "float16", "8bit", "4bit"]),
+    help="Precision of both models; 8bit and 4bit need bitsandbytes. Default: the checkpoints' own.",
+)
 @device_option()
 def score(
     policy: str,
@@ -40,6 +45,7 @@ def score(
     max_prompt_tokens: int | None,
     max_response_tokens: int | None,
     tokens_per_batch: int,
+    load_in: str | None,
     device: str,
 ) -> None:
     """SEAM of every instruction: where this reward model prefers worse answers that this policy would write.
@@ -54,7 +60,7 @@ def score(
     settings = Scoring(
         max_prompt_tokens=max_prompt_tokens, max_response_tokens=max_response_tokens, tokens_per_batch=tokens_per_batch
     )
-    summary = score_own(policy, reward, data, candidates, out, settings, pick_device(device))
+    summary = score_own(policy, reward, data, candidates, out, settings, pick_device(device), load_in=load_in)
     unscored = summary["instructions"] - summary["instructions_scored"]
     click.echo(f"{out / 'scores.parquet'}: {summary['instructions']} instructions, {unscored} without a score")
     click.echo(

@@ -1,8 +1,10 @@
 """Opening tokenizers, models and adapters; every failure becomes one sentence."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,9 @@ SAFE = {"trust_remote_code": False, "use_safetensors": True}
 """Neither code nor pickles of a checkpoint are run."""
 HUB_SECONDS = 10
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+QUANTISED = ("4bit", "8bit")
+KEPT = ["lm_head", "score", "classifier"]
+"""Heads stay in full precision when a model is loaded in 4 or 8 bit."""
 
 
 def as_device(device: str | torch.device) -> torch.device:
@@ -37,8 +42,34 @@ def as_dtype(dtype: str | torch.dtype | None) -> torch.dtype | str:
     if isinstance(dtype, torch.dtype):
         return dtype
     if dtype not in DTYPES:
-        raise SeamError(f"dtype {dtype!r} is none of {', '.join(DTYPES)}.")
+        raise SeamError(f"dtype {dtype!r} is none of {', '.join((*DTYPES, *QUANTISED))}.")
     return DTYPES[dtype]
+
+
+def precision(dtype: str | torch.dtype | None, device: torch.device) -> dict[str, Any]:
+    """Arguments of `from_pretrained` for a dtype, or for `4bit` (NF4) and `8bit` (LLM.int8) through bitsandbytes.
+
+    Raises SeamError when bitsandbytes is not installed.
+    """
+    if dtype not in QUANTISED:
+        return {"dtype": as_dtype(dtype)}
+    if find_spec("bitsandbytes") is None:
+        raise SeamError(f"Loading in {dtype} needs bitsandbytes; pip install bitsandbytes, or leave --load-in away.")
+    from transformers import BitsAndBytesConfig
+
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    four = dtype == "4bit"
+    compute = torch.float32 if device.type != "cuda" else torch.bfloat16 if four else torch.float16
+    settings: dict[str, Any] = {"load_in_8bit": True}
+    if four:
+        settings = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": compute}
+    config = BitsAndBytesConfig(**settings, llm_int8_skip_modules=KEPT)
+    return {"dtype": compute, "quantization_config": config, "device_map": {"": device}}
+
+
+def mergeable(model: Any) -> bool:
+    """Whether adding adapters into the weights rounds nothing away."""
+    return next(model.parameters()).dtype == torch.float32 and not getattr(model, "is_quantized", False)
 
 
 @contextmanager
@@ -103,8 +134,8 @@ def load_causal(base: Base, device: torch.device, dtype: str | torch.dtype | Non
         model, info = AutoModelForCausalLM.from_pretrained(
             base.path,
             revision=base.revision,
-            dtype=as_dtype(dtype or base.dtype),
             output_loading_info=True,
+            **precision(dtype or base.dtype, device),
             **SAFE,
         )
     refuse_missing(base.path, info, allowed=())
@@ -122,9 +153,9 @@ def load_classifier(base: Base, device: torch.device, dtype: str | torch.dtype |
         model, info = AutoModelForSequenceClassification.from_pretrained(
             base.path,
             revision=base.revision,
-            dtype=as_dtype(dtype or base.dtype),
             num_labels=1,
             output_loading_info=True,
+            **precision(dtype or base.dtype, device),
             **SAFE,
         )
     refuse_missing(base.path, info, allowed=("score.weight",) if headless else ())
@@ -152,7 +183,9 @@ def refuse_missing(path: str, info: dict[str, Any], allowed: tuple[str, ...]) ->
 
 def frozen(model: Any, device: torch.device) -> Any:
     """The model on its device, in evaluation mode, with no trainable weights."""
-    return model.to(device).eval().requires_grad_(False)
+    if not getattr(model, "is_quantized", False):  # those are placed as they load, and refuse to move
+        model = model.to(device)
+    return model.eval().requires_grad_(False)
 
 
 def read_adapter(folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:

@@ -9,7 +9,7 @@ from peft import LoraConfig, PeftModel
 from ..errors import SeamError
 from ._compat import quiet
 from ._files import ADAPTER_CONFIG, STACK, adapter_base, local
-from ._load import explained, frozen, load_causal, load_classifier, load_tokenizer, read_adapter
+from ._load import explained, frozen, load_causal, load_classifier, load_tokenizer, mergeable, read_adapter
 
 
 def is_adapter(path: str | Path) -> bool:
@@ -32,7 +32,7 @@ def open_adapter(
     model = load_classifier(base, device, dtype, headless=True) if classifier else load_causal(base, device, dtype)
     with explained("adapter", folder), quiet():
         wrapped: Any = PeftModel.from_pretrained(model, str(folder), config=config)
-    if isinstance(config, LoraConfig) and next(model.parameters()).dtype == torch.float32:
+    if isinstance(config, LoraConfig) and mergeable(model):
         wrapped = wrapped.merge_and_unload()
     own = (folder / "tokenizer_config.json").is_file()
     source = (folder, None) if own else (base.path, base.revision)

@@ -6,7 +6,7 @@ import torch
 
 from ..errors import SeamError
 from ._files import HEAD, STACK, Base, StackFile, read_base, read_stack, relink, write_stack
-from ._load import as_device, load_classifier, load_tokenizer
+from ._load import as_device, load_classifier, load_tokenizer, mergeable
 from ._peft import is_adapter, open_adapter
 from ._policy import Policy
 from ._reward import RewardModel, pool_last, read_head, reads_eos, write_head
@@ -35,7 +35,8 @@ __all__ = [
 def load_policy(path: str | Path, device: str | torch.device = "cpu", dtype: str | torch.dtype | None = None) -> Policy:
     """A frozen policy from a stack folder, base folder, Hugging Face folder or hub id, or PEFT adapter folder.
 
-    Float32 adapters are merged in memory for speed; in half precision they stay apart, which rounds nothing away.
+    `dtype` is float32, bfloat16, float16, or 4bit or 8bit (bitsandbytes); None is the checkpoint's own.
+    Float32 adapters are merged in memory for speed; in lower precision they stay apart, which rounds nothing away.
     Raises SeamError when it can't be loaded whole.
     """
     where = as_device(device)
@@ -87,6 +88,6 @@ def _with_adapters(
         adapters.load_adapter(name, folder)
     names = [name for name, _ in stack.adapters]
     adapters.use(*names)
-    if next(adapters.model.parameters()).dtype == torch.float32:
+    if mergeable(adapters.model):
         adapters.merge(names)
     return adapters

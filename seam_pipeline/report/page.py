@@ -24,11 +24,14 @@ def render(
     hash: str,
     versions: Mapping[str, str],
     stage_seconds: Mapping[str, float] | None = None,
+    template: str = "report.html",
+    commands: Sequence[tuple[str, str]] = (),
 ) -> str:
     """HTML of the whole report, sections in the findings' order; the same arguments give the same text.
 
     `settings_yaml` is the resolved experiment, `hash` its hash, `versions` package to version, `stage_seconds` wall
-    time per stage. Nothing in the page is fetched: styles, figures and the theme switch are inside. Text is escaped.
+    time per stage. `template` audit.html is the page of an audit, with next `commands` (what for, command line).
+    Nothing in the page is fetched: styles, figures and the theme switch are inside. Text is escaped.
     Raises ValueError for two findings with one key.
     """
     import jinja2
@@ -52,7 +55,7 @@ def render(
         "svg": lambda text: Markup(_inline(str(text))),
     }
     css = environment.get_template("report.css").render(light=css_variables(LIGHT), dark=css_variables(DARK))
-    return environment.get_template("report.html").render(
+    return environment.get_template(template).render(
         findings=findings,
         name=experiment_name,
         description=[part.strip() for part in description.split("\n\n") if part.strip()],
@@ -62,6 +65,7 @@ def render(
         stages=None if stage_seconds is None else {stage: _duration(s) for stage, s in stage_seconds.items()},
         total=None if stage_seconds is None else _duration(sum(stage_seconds.values())),
         css=Markup(css),
+        commands=commands,
         fold_above=FOLD_ABOVE,
     )
 
