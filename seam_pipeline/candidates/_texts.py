@@ -23,7 +23,7 @@ class Distinct:
     def __init__(self, taken: Iterable[str] = (), near: float = NEAR_DUPLICATE) -> None:
         self._near = near
         self._seen: set[str] = set()
-        self._bags: list[Counter[str]] = []
+        self._bags: list[tuple[Counter[str], int]] = []
         for text in taken:
             self.add(text)
 
@@ -32,17 +32,23 @@ class Distinct:
 
         With `near` 1 only layout is ignored, and the order of words counts.
         """
-        key, bag = normalised(text), Counter(_words(text))
-        if key in self._seen or (self._near < 1 and any(_near(bag, other, self._near) for other in self._bags)):
+        key, words = normalised(text), _words(text)
+        bag, size = Counter(words), len(words)
+        if key in self._seen or (self._near < 1 and any(_near(bag, size, *b, self._near) for b in self._bags)):
             return False
         self._seen.add(key)
-        self._bags.append(bag)
+        self._bags.append((bag, size))
         return True
 
 
-def _near(a: Counter[str], b: Counter[str], share: float) -> bool:
-    size_a, size_b = a.total(), b.total()
+def _near(a: Counter[str], size_a: int, b: Counter[str], size_b: int, share: float) -> bool:
+    """Whether the bags share enough; a few words tell for most pairs, since few may be lacking."""
     if not size_a or min(size_a, size_b) < share * max(size_a, size_b):
         return False
-    shared = (a & b).total()
+    lacking, allowed = 0, size_a - share / (1 + share) * (size_a + size_b) + 1e-6
+    for word, count in a.items():
+        lacking += max(0, count - b.get(word, 0))
+        if lacking > allowed:
+            return False
+    shared = size_a - lacking
     return shared >= share * (size_a + size_b - shared)

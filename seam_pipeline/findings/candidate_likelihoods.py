@@ -1,15 +1,16 @@
 """How likely the policy finds the candidates: the paper's Table 1."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
 
+from seam_pipeline.candidates.sizes import set_sizes
 from seam_pipeline.report.charts import Series, ladder
 from seam_pipeline.report.figures import Figure
 
-from ._finding import Finding
+from ._finding import Finding, Table
 from ._format import listing, number
 from ._names import in_order, style_of, variant_name
 from ._statistics import Interval, bootstrap, mean_interval, ratio_rows
@@ -19,11 +20,17 @@ PAPER = {"llm": "−1.81", "contrast": "−3.07", "adversarial": "GA −9.32, BE
 PAPER_ORDER = ("llm", "contrast", "adversarial")
 
 
-def candidate_likelihoods(likelihoods: Mapping[str, Mapping[int, pa.Table]], rank: int | None = None) -> Finding:
+def candidate_likelihoods(
+    likelihoods: Mapping[str, Mapping[int, pa.Table]],
+    rank: int | None = None,
+    candidates: Mapping[str, pa.Table] | None = None,
+    wanted: int = 30,
+) -> Finding:
     """Mean of log P(candidate | instruction, policy) / tokens, in nats per token, from LIKELIHOODS by variant and rank.
 
     The mean is over candidates; intervals resample whole instructions. `rank` is the policy the sentence speaks of
-    (default: the lowest rank number that every variant has).
+    (default: the lowest rank number that every variant has). `candidates` are CANDIDATES by variant, of which the
+    sets smaller than `wanted` are counted.
     """
     variants = in_order(likelihoods)
     ranks = sorted({r for tables in likelihoods.values() for r in tables})
@@ -70,8 +77,10 @@ def candidate_likelihoods(likelihoods: Mapping[str, Mapping[int, pa.Table]], ran
         caveats=(
             "Nats per token depend on the tokenizer: compare the order with the paper's, not the values.",
             *small_sample(n, "instruction"),
+            *_approximate(candidates or {}),
         ),
         nulls=_nulls(likelihoods),
+        more=_sizes(candidates, wanted) if candidates else (),
         headline=None,
         numbers={f"{v}_rank{r}": interval.value for (v, r), interval in means.items()},
     )
@@ -95,6 +104,23 @@ def _per_instruction(likelihoods: pa.Table) -> dict[str, list[float]]:
 
 def _scored(likelihoods: pa.Table) -> int:
     return sum(len(values) for values in _per_instruction(likelihoods).values())
+
+
+def _sizes(candidates: Mapping[str, pa.Table], wanted: int) -> tuple[Table, ...]:
+    rows = []
+    for variant in in_order(candidates):
+        sizes = set_sizes(candidates[variant], wanted)
+        rows.append((variant_name(variant), sizes.instructions, sizes.short, sizes.empty, *sizes.quantiles))
+    names = ("variant", "instructions", f"fewer than {wanted}", "none", "smallest", "25%", "median", "75%", "largest")
+    return (Table("Candidates per instruction", names, tuple(rows)),)
+
+
+def _approximate(candidates: Mapping[str, pa.Table]) -> Iterator[str]:
+    for variant in in_order(candidates):
+        known = candidates[variant].schema.metadata or {}
+        if b"recall" in known:
+            how, recall = known[b"index"].decode(), known[b"recall"].decode()
+            yield f"{variant_name(variant)} neighbours are from an approximate index ({how}), measured recall {recall}."
 
 
 def _nulls(likelihoods: Mapping[str, Mapping[int, pa.Table]]) -> dict[str, int]:

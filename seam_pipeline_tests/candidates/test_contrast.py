@@ -1,10 +1,14 @@
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
 from seam_pipeline import tables
-from seam_pipeline.candidates.contrast import contrast_candidates
+from seam_pipeline.candidates.contrast import contrast_candidates, contrast_sets
+from seam_pipeline.candidates.sizes import SetSizes, set_sizes
 from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import Contrast
+from seam_pipeline.experiment._load import fingerprint
 
 TOPICS = ["beer", "wine", "bread", "cheese", "tea", "soup", "cake", "rice"]
 POOL = pa.table(
@@ -81,3 +85,71 @@ def test_max_pool_is_a_fixed_sample() -> None:
 def test_empty_pool_is_an_error() -> None:
     with pytest.raises(SeamError, match="pool has no rows"):
         contrast_candidates(rl("q", "a", "b"), POOL.slice(0, 0), WIDE, 3)
+
+
+def test_only_changed_questions_are_encoded_again(tmp_path: Path) -> None:
+    query = rl("q", "How do I store coffee at home?", "In a tin.")
+    first = contrast_sets(query, POOL, WIDE, 3, cache=tmp_path)
+    assert (first.encoded, first.known) == (9, 0)
+    changed = rl("q", "How do I grind coffee?", "In a mill.")
+    second = contrast_sets(changed, POOL, WIDE, 3, cache=tmp_path)
+    assert (second.encoded, second.known) == (1, 8)
+    assert second.table.equals(contrast_candidates(changed, POOL, WIDE, 3))
+
+
+@pytest.mark.parametrize("index", ["ivf", "hnsw"])
+def test_an_approximate_index_says_its_recall(index: str) -> None:
+    settings = Contrast(low=0.2, high=0.9999, index=index, probes=8)  # type: ignore[arg-type]
+    query = rl("q", "How do I store coffee at home?", "In a tin.")
+    made = contrast_sets(query, POOL, settings, 30)
+    assert made.recall == (1.0, 1, 8)
+    assert made.table.schema.metadata[b"recall"] == b"1.0"
+    assert made.table.equals(contrast_candidates(query, POOL, WIDE, 30))
+    assert contrast_sets(query, POOL, WIDE, 30).recall is None
+
+
+def test_set_sizes_by_hand() -> None:
+    table = pa.table(
+        {
+            "id": ["a", "a", "b", "b", "c", "d", "d"],
+            "candidate": ["x", "y", "x", None, None, "x", "y"],
+        }
+    )
+    assert set_sizes(table, 2) == SetSizes(4, 2, 2, 1, (0, 0, 1, 2, 2))
+    assert "2 of 4 instructions have fewer than 2 candidates, 1 of them none" in set_sizes(table, 2).sentence()
+    assert set_sizes(table.slice(0, 0), 2).instructions == 0
+
+
+def test_processes_are_no_part_of_the_recipe() -> None:
+    assert fingerprint(Contrast(processes=4)) == fingerprint(Contrast())
+    assert fingerprint(Contrast(index="ivf")) != fingerprint(Contrast())
+
+
+def test_ten_thousand_equal_answers_are_not_quadratic() -> None:
+    """Labels are compared pair by pair of what the search lets through, never listed per query."""
+    many = pa.table(
+        {
+            "id": [f"d{i}" for i in range(10_000)],
+            "instruction": ["How do I store beer at home?"] * 10_000,
+            "golden_response": ["Keep it cool."] * 10_000,
+        }
+    )
+    query = pa.concat_tables([rl(f"q{i}", f"How do I store beer in room {i}?", "keep it, cool") for i in range(40)])
+    made = contrast_sets(query, pa.concat_tables([many, POOL]), WIDE, 4)
+    assert made.encoded == 48
+    assert made.sizes.short == 0
+    assert "Keep it cool." not in made.table["candidate"].to_pylist()
+
+
+def test_findings_count_short_sets_and_name_an_approximate_index() -> None:
+    from seam_pipeline.findings.candidate_likelihoods import candidate_likelihoods
+
+    settings = Contrast(low=0.2, high=0.9999, index="ivf", probes=8)
+    sets = contrast_candidates(rl("q", "How do I store coffee at home?", "In a tin."), POOL, settings, 30)
+    scored = pa.table(
+        {"id": ["q"], "candidate_index": [0], "loglik": [-4.0], "n_tokens": [2], "reason": pa.nulls(1, pa.string())}
+    )
+    found = candidate_likelihoods({"contrast": {1: scored}}, candidates={"contrast": sets}, wanted=30)
+    assert found.more[0].columns[2] == "fewer than 30"
+    assert found.more[0].rows == (("SEAM-Contrast", 1, 1, 0, 8, 8, 8, 8, 8),)
+    assert any("approximate index (ivf), measured recall 1.0" in caveat for caveat in found.caveats)
