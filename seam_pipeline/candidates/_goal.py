@@ -25,6 +25,7 @@ class BeatsGolden(GoalFunction):
         self.rewards, self.golden_reward = rewards, golden_reward
         self.last_query = rewards.count + budget
         self.successes: dict[str, AttackedText] = {}
+        self._broken: set[str] = set()
 
     @property
     def num_queries(self) -> int:
@@ -36,13 +37,20 @@ class BeatsGolden(GoalFunction):
         """Reward-model queries that the budget still allows."""
         return max(0, self.last_query - self.rewards.count)
 
+    @property
+    def broken(self) -> int:
+        """Texts of this instruction whose reward was not finite."""
+        return len(self._broken)
+
     def get_results(self, attacked_text_list: Sequence[Any], check_skip: bool = False) -> tuple[list[Any], bool]:
         """Results of the texts that fit the budget, and whether it is spent; swaps that succeed are kept."""
         texts = self._affordable(attacked_text_list)
         values = self.rewards([t.text for t in texts])
         results = []
         for text, value in zip(texts, values, strict=True):
-            if isfinite(value) and value > self.golden_reward and "last_transformation" in text.attack_attrs:
+            if not isfinite(value):
+                self._broken.add(text.text)
+            elif value > self.golden_reward and "last_transformation" in text.attack_attrs:
                 self.successes.setdefault(text.text, text)
             results.append(self._result(text, value))
         return results, len(texts) < len(attacked_text_list) or self.queries_left == 0

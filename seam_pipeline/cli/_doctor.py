@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from ..errors import SeamError
 from ..experiment import Experiment, FileData, LLMEndpoint, load_experiment
+from ..llm.key import address, find_key
 from ..versions import versions
 from ._options import data_option, experiment_option
 
@@ -37,6 +39,7 @@ def examine(experiment: Experiment) -> Iterator[Finding]:
     yield from _base(experiment)
     yield from _posts(experiment)
     yield from _embedding(experiment)
+    yield from _attacks(experiment)
     yield from _endpoints(experiment)
     yield from _disk()
 
@@ -123,6 +126,13 @@ def _embedding(experiment: Experiment) -> Iterator[Finding]:
         yield there, f"embedding: {contrast.embedding}{remedy}"
 
 
+def _attacks(experiment: Experiment) -> Iterator[Finding]:
+    from ..candidates._needs import attack_needs
+
+    if experiment.candidates.adversarial:
+        yield from attack_needs(experiment.candidates.adversarial)
+
+
 def _asks_llm(experiment: Experiment) -> list[tuple[str, LLMEndpoint]]:
     found = []
     if experiment.candidates.llm and experiment.candidates.llm.endpoint:
@@ -134,10 +144,12 @@ def _asks_llm(experiment: Experiment) -> list[tuple[str, LLMEndpoint]]:
 
 def _endpoints(experiment: Experiment) -> Iterator[Finding]:
     for where, endpoint in _asks_llm(experiment):
-        address = endpoint.base_url or "the OpenAI API"
-        there = endpoint.api_key_env in os.environ or "127.0.0.1" in address or "localhost" in address
-        remedy = "" if there else f"; export {endpoint.api_key_env}=..."
-        yield there, f"{where}: {endpoint.model} at {address}, key from ${endpoint.api_key_env}{remedy}"
+        try:
+            key = find_key(endpoint)
+        except SeamError as error:
+            yield False, f"{where}: {endpoint.model}: {error}"
+        else:
+            yield True, f"{where}: {endpoint.model} at {address(endpoint)}, {endpoint.mode}, key from {key.source}"
 
 
 def _disk() -> Iterator[Finding]:

@@ -44,11 +44,21 @@ def _node(
         compute,
         axis=axis,
         deps=deps,
-        settings=lambda e, _: (e.candidates.n, getattr(e.candidates, variant), *seeded),
+        settings=lambda e, _: (e.candidates.n, getattr(e.candidates, variant), *seeded, *_template(e, variant)),
         schema=tables.CANDIDATES,
         checks=(has_rows(),),
         heavy=variant != "llm",
     )
+
+
+def _template(experiment: Experiment, variant: Variant) -> tuple[str, ...]:
+    """The prompt's content: an edited template makes the set anew."""
+    settings = experiment.candidates.llm
+    if variant != "llm" or settings is None or settings.generator != "openai":
+        return ()
+    from ..llm.template import template_hash
+
+    return (template_hash(settings.template, "seam_pipeline.candidates", "worse_answers.txt"),)
 
 
 def likelihood_axis(variant: Variant) -> Axis:
@@ -66,7 +76,13 @@ def _contrast(step: Step, inputs: Inputs) -> pa.Table:
         rl = split_of(inputs["rl_data"], "train").select(["id", "instruction", "golden_response"])
         pool = pa.concat_tables([pool, rl])
     return contrast_candidates(
-        split_of(inputs["rl_data"], "train"), pool, settings, step.experiment.candidates.n, step.report
+        split_of(inputs["rl_data"], "train"),
+        pool,
+        settings,
+        step.experiment.candidates.n,
+        step.report,
+        device=step.device,
+        cache=step.cache / "embeddings",
     )
 
 
@@ -83,21 +99,29 @@ def _llm(step: Step, inputs: Inputs) -> pa.Table:
         worse_answers=step.world.worse_answers if candidates.llm.generator == "testbed" else None,
         cache_path=step.cache / "llm.sqlite",
         progress=step.report,
+        used=lambda usage: step.notes.update(usage.notes()) if usage.rows else None,
     )
 
 
 def _adversarial(step: Step, inputs: Inputs) -> pa.Table:
-    from ..candidates.adversarial import adversarial_candidates
+    from ..candidates.adversarial import Attacks, adversarial_candidates
+    from ..models.content import model_content
     from ..models.stack import load_reward
+    from ..rowcache import RowCache
 
-    candidates = step.experiment.candidates
+    candidates, model = step.experiment.candidates, inputs["reward_model"] / MODEL
     assert candidates.adversarial is not None
-    rm = load_reward(inputs["reward_model"] / MODEL, step.device)
-    return adversarial_candidates(
-        split_of(inputs["rl_data"], "train"),
-        rm,
-        candidates.adversarial,
-        candidates.n,
-        step.experiment.seed,
-        step.report,
-    )
+    rm = load_reward(model, step.device)
+    with RowCache(step.cache / "adversarial.sqlite") as cache:
+        attacks = Attacks(cache, model_content(model))
+        table = adversarial_candidates(
+            split_of(inputs["rl_data"], "train"),
+            rm,
+            candidates.adversarial,
+            candidates.n,
+            step.experiment.seed,
+            step.report,
+            attacks,
+        )
+        step.notes.update(attacks.notes)
+    return table

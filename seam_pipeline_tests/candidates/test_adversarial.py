@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from importlib.util import find_spec
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +33,14 @@ RL = pa.table(
 )
 
 
-@pytest.fixture(scope="module", params=["plain", "stack"])
-def rm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> RewardModel:
-    folder = tmp_path_factory.mktemp("reward")
-    if request.param == "plain":
-        return load_reward(tiny_reward(folder / "rm"))
+@pytest.fixture(scope="module")
+def rm(tmp_path_factory: pytest.TempPathFactory) -> RewardModel:
+    return load_reward(tiny_reward(tmp_path_factory.mktemp("reward") / "rm"))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> RewardModel:
+    folder = tmp_path_factory.mktemp("stack")
     return load_reward(tiny_reward_stack(folder / "rm", tiny_base(folder / "base")))
 
 
@@ -44,7 +48,9 @@ def alone(rm: RewardModel, instruction: str, response: str) -> float:
     return rm.rewards([rm.token_ids(instruction, response)])[0]
 
 
-def test_shared_prefixes_give_the_same_rewards(rm: RewardModel) -> None:
+@pytest.mark.parametrize("kind", ["rm", "stack"])
+def test_shared_prefixes_give_the_same_rewards(kind: str, request: pytest.FixtureRequest) -> None:
+    rm: RewardModel = request.getfixturevalue(kind)
     words = WORSE.split()
     texts = [" ".join([*words[:i], "perhaps", *words[i + 1 :]]) for i in range(len(words))]
     texts += [WORSE, GOLDEN, "", WORSE + " Really.", WORSE[:20]]
@@ -56,8 +62,11 @@ def test_shared_prefixes_give_the_same_rewards(rm: RewardModel) -> None:
     assert queries.count == len(texts)
 
 
-@pytest.mark.parametrize("recipe", ["pwws", "textfooler"])
-def test_candidates_beat_the_golden_answer_and_change_the_response_only(rm: RewardModel, recipe: str) -> None:
+@pytest.mark.parametrize(("recipe", "kind"), [("pwws", "stack"), ("textfooler", "rm"), ("ga", "rm")])
+def test_candidates_beat_the_golden_answer_and_change_the_response_only(
+    recipe: str, kind: str, request: pytest.FixtureRequest
+) -> None:
+    rm: RewardModel = request.getfixturevalue(kind)
     from seam_pipeline.candidates._response import Response
 
     settings = Adversarial(recipes=(recipe,), max_queries=120, max_restarts=4)
@@ -74,13 +83,15 @@ def test_candidates_beat_the_golden_answer_and_change_the_response_only(rm: Rewa
         for row, own in zip(rows, words, strict=True):
             assert alone(rm, item["instruction"], row["candidate"]) > golden - 1e-5
             assert sum(a != b for a, b in zip(own, Response(item["worse_response"]).words, strict=True)) > 0
-        assert len({tuple(w) for w in words}) == len(words)
+        least = 1 if item["id"] == "b" and len(words) > 1 else 2  # at most 8 words of row b can change
+        for one, other in combinations(words, 2):
+            assert sum(a != b for a, b in zip(one, other, strict=True)) >= least
     reasons = {r["id"]: r["reason"] for r in table.to_pylist() if r["candidate_index"] == -1}
     assert "no worse response" in reasons["c"]
 
 
 def test_same_seed_same_candidates_whatever_the_company(rm: RewardModel) -> None:
-    settings = Adversarial(recipes=("pwws", "textfooler"), max_queries=80, max_restarts=4)
+    settings = Adversarial(recipes=("pwws", "ga"), max_queries=80, max_restarts=4)
     both = adversarial_candidates(RL, rm, settings, 6, seed=1)
     again = adversarial_candidates(RL, rm, settings, 6, seed=1)
     alone_b = adversarial_candidates(RL.slice(1, 1), rm, settings, 6, seed=1)
@@ -98,7 +109,7 @@ def test_the_query_budget_is_kept_and_a_short_set_says_why(rm: RewardModel, monk
         made.append(self)
 
     monkeypatch.setattr(RewardQueries, "__init__", remember)
-    for recipe in ("pwws", "textfooler"):
+    for recipe in ("pwws", "ga"):
         table = adversarial_candidates(RL.slice(0, 1), rm, Adversarial(recipes=(recipe,), max_queries=17), 30)
         assert made[-1].count <= 17 + 1  # and the golden response
         (last,) = [r for r in table.to_pylist() if r["candidate_index"] == -1]
