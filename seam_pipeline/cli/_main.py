@@ -8,12 +8,16 @@ import click
 
 from .. import __version__
 from ..errors import SeamError
+from ._audit import audit
+from ._compare import compare
 from ._doctor import doctor
+from ._export import export
 from ._ingest import ingest
 from ._plan import plan
 from ._report import report
 from ._run import run
 from ._score import score
+from ._select import select
 from ._ui import ui
 
 
@@ -23,7 +27,7 @@ def seam() -> None:
     """See where a reward model misjudges what its policy would write, and act on it before the GPU hours are spent."""
 
 
-for _command in (run, plan, ingest, score, report, ui, doctor):
+for _command in (run, plan, ingest, audit, score, compare, select, export, report, ui, doctor):
     seam.add_command(_command)
 
 

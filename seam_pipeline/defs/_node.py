@@ -12,7 +12,10 @@ from ..experiment import Cell, Experiment, TestbedData
 from ..progress import Progress
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from ..testbed import World
+    from ..training.watch import Watch
 
 Axis = Literal["one", "pm", "rm", "grid"]
 
@@ -58,6 +61,16 @@ class Step:
     device: str
     notes: dict[str, Any] = field(default_factory=dict)
     """How it went (tokens computed, cost): kept in the record, not part of the content."""
+
+    asset: str = ""
+
+    def watch(self, part: str = "") -> "AbstractContextManager[Watch]":
+        """Where a training of this step sends its metrics: the experiment's trackers, below the store."""
+        from ..training.watch import watching
+
+        names = [self.asset, *(self.partition.key or "").split("|"), part]
+        run = "/".join(name for name in names if name)
+        return watching(self.experiment.compute.trackers, self.experiment.name, run, self.cache.parent / "trackers")
 
     @property
     def world(self) -> "World":

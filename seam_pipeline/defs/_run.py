@@ -33,7 +33,7 @@ def make(study: Study, store: Store, node: Node, partition: Partition, report: P
     out = store.stage(node.name, partition.key, recipe)
     device = prepare_compute(study.experiment) if node.heavy else "cpu"
     started = time.monotonic()
-    step = Step(study.experiment, partition, out, store.root / "cache", report, device)
+    step = Step(study.experiment, partition, out, store.root / "cache", report, device, asset=node.name)
     value = node.compute(step, inputs)
     kind = write_payload(out, value)
     problems = _problems(node, value[node.main] if node.main else value, inputs)

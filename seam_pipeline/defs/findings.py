@@ -32,7 +32,16 @@ def nodes(experiment: Experiment) -> list[Node]:
     ]
     if variants:
         likelihoods = tuple(_likelihoods_of(v) for v in variants)
-        found.append(finding_node("candidate_likelihoods", _candidate_likelihoods, likelihoods))
+        sets = tuple(f"{v}_candidates" for v in variants)
+        found.append(
+            finding_node(
+                "candidate_likelihoods",
+                _candidate_likelihoods,
+                (*likelihoods, *sets),
+                lambda e: (e.candidates.n,),
+                frozenset(sets),
+            )
+        )
         scores = tuple(f"seam_scores_{v}_by_policy" for v in variants)
         found.append(finding_node("seamlessness", _seamlessness, scores, lambda e: (e.scoring.form, e.selection.rate)))
         found.append(_worst(experiment))
@@ -40,10 +49,18 @@ def nodes(experiment: Experiment) -> list[Node]:
     if "full" in experiment.methods:
         quality = ("rlhf_quality_full_by_policy", "policy_quality", "reward_quality")
         found.append(finding_node("quality_surface", _quality_surface, quality))
+    if experiment.rl.dpo:
+        after = ("rlhf_quality_full_by_policy",) if "full" in experiment.methods else ()
+        found.append(finding_node("without_rl", _without_rl, ("dpo_quality", "policy_quality", *after)))
     judged = tuple(f"rlhf_quality_{m}_by_policy" for m in experiment.methods)
+    selected = tuple(_selected(experiment).values())
     found.append(
         finding_node(
-            "selection_methods", _selection_methods, (*judged, "policy_quality"), lambda e: (e.selection.rate,)
+            "selection_methods",
+            _selection_methods,
+            (*judged, "policy_quality", *selected),
+            lambda e: (e.selection.rate,),
+            frozenset(selected),
         )
     )
     return [*found, report_node(tuple(node.name for node in found if node.group == GROUP))]
@@ -150,7 +167,8 @@ def _candidate_likelihoods(step: Step, inputs: Inputs) -> "Finding":
             tables[variant] = _by_pm(found)
         else:  # against the reward model of the same rank
             tables[variant] = {pm: table for (pm, rm), table in cells_of(found).items() if pm == rm}
-    return candidate_likelihoods(tables)
+    candidates = {str(v): inputs[f"{v}_candidates"] for v in step.experiment.candidates.variants}
+    return candidate_likelihoods(tables, candidates=candidates, wanted=step.experiment.candidates.n)
 
 
 def _seamlessness(step: Step, inputs: Inputs) -> "Finding":
@@ -195,8 +213,21 @@ def _quality_surface(_step: Step, inputs: Inputs) -> "Finding":
     )
 
 
+def _without_rl(_step: Step, inputs: Inputs) -> "Finding":
+    from ..findings.without_rl import without_rl
+
+    after = cells_of(inputs.get("rlhf_quality_full_by_policy", {}))
+    return without_rl(_by_pm(inputs["dpo_quality"]), _by_pm(inputs["policy_quality"]), after)
+
+
 def _selection_methods(step: Step, inputs: Inputs) -> "Finding":
     from ..findings.selection_methods import selection_methods
 
     answers = {str(m): cells_of(inputs[f"rlhf_quality_{m}_by_policy"]) for m in step.experiment.methods}
-    return selection_methods(answers, _by_pm(inputs["policy_quality"]), step.experiment.selection.rate)
+    selected = {method: inputs[name] for method, name in _selected(step.experiment).items()}
+    return selection_methods(answers, _by_pm(inputs["policy_quality"]), step.experiment.selection.rate, selected)
+
+
+def _selected(experiment: Experiment) -> dict[str, str]:
+    """Selections that are made on the best pair."""
+    return {m: f"selected_{m}" for m, cells in experiment.selections.items() if m != "full" and (1, 1) in cells}

@@ -27,7 +27,7 @@ def nodes(experiment: Experiment) -> list[Node]:
             _base_model,
             deps=("sft_data",) if experiment.base.scratch else (),
             settings=_base_settings,
-            figure=_curve("loss"),
+            figure=curve("loss"),
             heavy=True,
         ),
         Node(
@@ -38,7 +38,7 @@ def nodes(experiment: Experiment) -> list[Node]:
             axis="pm",
             deps=("base_model", "sft_data"),
             settings=lambda e, p: (_numbers(e.policy.sft), e.policy.ranks[(p.pm or 1) - 1], e.seed),
-            figure=_curve("loss"),
+            figure=curve("loss"),
             heavy=True,
         ),
         Node(
@@ -49,7 +49,7 @@ def nodes(experiment: Experiment) -> list[Node]:
             axis="rm",
             deps=("base_model", "policy_model", "preference_data"),
             settings=lambda e, p: (_numbers(e.reward.training), e.reward.ranks[(p.rm or 1) - 1], e.seed),
-            figure=_curve("loss"),
+            figure=curve("loss"),
             heavy=True,
         ),
         Node(
@@ -108,17 +108,19 @@ def _policy_model(step: Step, inputs: Inputs) -> Path:
 
     out, policy = step.out / MODEL, step.experiment.policy
     if not out.exists():
-        train_policy(
-            inputs["base_model"] / MODEL,
-            split_of(inputs["sft_data"], "train"),
-            split_of(inputs["sft_data"], "dev"),
-            policy.ranks[(step.partition.pm or 1) - 1],
-            policy.sft,
-            out,
-            step.experiment.seed,
-            step.device,
-            step.report,
-        )
+        with step.watch() as watch:
+            train_policy(
+                inputs["base_model"] / MODEL,
+                split_of(inputs["sft_data"], "train"),
+                split_of(inputs["sft_data"], "dev"),
+                policy.ranks[(step.partition.pm or 1) - 1],
+                policy.sft,
+                out,
+                step.experiment.seed,
+                step.device,
+                step.report,
+                watch=watch,
+            )
     return step.out
 
 
@@ -127,17 +129,19 @@ def _reward_model(step: Step, inputs: Inputs) -> Path:
 
     out, reward = step.out / MODEL, step.experiment.reward
     if not out.exists():
-        train_reward(
-            inputs["policy_model"] / MODEL,
-            split_of(inputs["preference_data"], "train"),
-            split_of(inputs["preference_data"], "dev"),
-            reward.ranks[(step.partition.rm or 1) - 1],
-            reward.training,
-            out,
-            step.experiment.seed,
-            step.device,
-            step.report,
-        )
+        with step.watch() as watch:
+            train_reward(
+                inputs["policy_model"] / MODEL,
+                split_of(inputs["preference_data"], "train"),
+                split_of(inputs["preference_data"], "dev"),
+                reward.ranks[(step.partition.rm or 1) - 1],
+                reward.training,
+                out,
+                step.experiment.seed,
+                step.device,
+                step.report,
+                watch=watch,
+            )
     return step.out
 
 
@@ -149,7 +153,9 @@ def _reward_quality(step: Step, inputs: Inputs) -> pa.Table:
     return reward_quality(rm, split_of(inputs["preference_data"], "test"), step.report)
 
 
-def _curve(column: str) -> Any:
+def curve(column: str) -> Any:
+    """Draws a column of a model folder's metrics over its steps."""
+
     def figure(folder: Path) -> bytes | None:
         path = folder / MODEL / "metrics.parquet"
         if not path.exists():

@@ -1,18 +1,23 @@
 """Selection, PPO and the quality of what comes out."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .. import tables
-from ..experiment import VARIANT_OF_METHOD, Experiment, Method
+from ..experiment import VARIANT_OF_METHOD, Cell, Experiment, Method, TestbedData
+from ..progress import Progress
 from ._checks import finite, keeps_some
 from ._node import Inputs, Node, Partition, Step
-from .models import MODEL, split_of
+from .baselines import baseline_scores, evidence_of
+from .models import MODEL, curve, split_of
 from .scores import by_policy
+
+if TYPE_CHECKING:
+    from ..training._ppo_reward import Scorer
 
 SELECTION, RL, QUALITY = "5_selection", "6_rl", "7_quality"
 
@@ -31,33 +36,82 @@ def nodes(experiment: Experiment) -> list[Node]:
         checks=(finite("rating"),),
         heavy=True,
     )
-    return [policy_quality] + [node for method in experiment.methods for node in _of_method(experiment, method)]
+    selections = [_selection(method, cells) for method, cells in experiment.selections.items()]
+    runs = [node for method in experiment.methods for node in _of_method(experiment, method)]
+    return [policy_quality, *selections, *runs, *(_dpo_nodes() if experiment.rl.dpo else ())]
+
+
+def _dpo_nodes() -> list[Node]:
+    return [
+        Node(
+            "dpo_policy",
+            RL,
+            "One adapter per policy rank: the policy tuned by DPO on the preference pairs, without RL.",
+            _dpo,
+            axis="pm",
+            deps=("base_model", "policy_model", "preference_data"),
+            settings=lambda e, _: (_numbers(e.rl.dpo), e.seed),
+            figure=curve("loss"),
+            heavy=True,
+        ),
+        Node(
+            "dpo_quality",
+            QUALITY,
+            "One row per held-out test question: the answer after DPO, rated by the judge.",
+            _dpo_quality,
+            axis="pm",
+            deps=("base_model", "dpo_policy", "rl_data"),
+            settings=_judging,
+            schema=tables.ANSWERS,
+            checks=(finite("rating"),),
+            heavy=True,
+        ),
+    ]
+
+
+def _numbers(settings: Any) -> dict[str, Any]:
+    """What decides a training's numbers."""
+    return dict(settings.model_dump(mode="json", exclude={"checkpoint_every"}))
+
+
+def _algorithm(e: Experiment) -> tuple[Any, ...]:
+    return (e.rl.algorithm, _numbers(e.rl.ppo if e.rl.algorithm == "ppo" else e.rl.group))
+
+
+def _selection(method: Method, cells: tuple[Cell, ...]) -> Node:
+    return Node(
+        f"selected_{method}",
+        SELECTION,
+        f"One row per RL train instruction: does {method} keep it?",
+        lambda step, inputs: _select(step, inputs, method),
+        axis="grid",
+        deps=("rl_data", *_evidence(method)),
+        settings=lambda e, _: (e.selection.rate, *_settings(e, method)),
+        schema=tables.SELECTED,
+        checks=(keeps_some(),),
+        cells=cells,
+    )
+
+
+def _settings(e: Experiment, method: Method) -> tuple[Any, ...]:
+    """What decides a method's selection besides the rate and the evidence."""
+    if method in VARIANT_OF_METHOD:
+        return (e.scoring.form,)
+    return {"random": (e.selection.seed,), "margin_gap": (e.selection.margin_beta,)}.get(method, ())
 
 
 def _of_method(experiment: Experiment, method: Method) -> list[Node]:
     selected, trained, judged = f"selected_{method}", f"rlhf_policy_{method}", f"rlhf_quality_{method}"
-    cells = tuple(experiment.runs[method])
+    cells, name = tuple(experiment.runs[method]), experiment.rl.algorithm.upper()
     return [
-        Node(
-            selected,
-            SELECTION,
-            f"One row per RL train instruction: does {method} keep it?",
-            lambda step, inputs: _select(step, inputs, method),
-            axis="grid",
-            deps=("rl_data", *_evidence(method)),
-            settings=lambda e, _: (e.selection, e.scoring.form),
-            schema=tables.SELECTED,
-            checks=(keeps_some(),),
-            cells=cells,
-        ),
         Node(
             trained,
             RL,
-            f"One PPO adapter per seed, trained on the instructions that {method} keeps.",
+            f"One {name} adapter per seed, trained on the instructions that {method} keeps.",
             lambda step, inputs: _train(step, inputs, method),
             axis="grid",
             deps=("base_model", "policy_model", "reward_model", "rl_data", selected),
-            settings=lambda e, p: (e.rl.ppo, e.runs[method].get(p.cell, ())),
+            settings=lambda e, p: (*_algorithm(e), e.runs[method].get(p.cell, ())),
             cells=cells,
             figure=_learning_curves,
             heavy=True,
@@ -87,7 +141,7 @@ def _of_method(experiment: Experiment, method: Method) -> list[Node]:
         Node(
             f"ppo_metrics_{method}_by_policy",
             RL,
-            f"One row per PPO step, seed and reward model of {method}'s runs.",
+            f"One row per {name} step, seed and reward model of {method}'s runs.",
             lambda step, inputs: _metrics(inputs[trained]),
             axis="pm",
             deps=(trained,),
@@ -99,18 +153,20 @@ def _of_method(experiment: Experiment, method: Method) -> list[Node]:
 def _evidence(method: Method) -> tuple[str, ...]:
     if method in VARIANT_OF_METHOD:
         return (f"seam_scores_{VARIANT_OF_METHOD[method]}",)
-    return ("base_perplexities",) if method == "perplexity" else ()
+    return ("base_perplexities",) if method == "perplexity" else evidence_of(method)
 
 
 def _select(step: Step, inputs: Inputs, method: Method) -> pa.Table:
     from ..selection import select
 
     e = step.experiment
+    rows = split_of(inputs["rl_data"], "train")
     scores = inputs[f"seam_scores_{VARIANT_OF_METHOD[method]}"]["scores"] if method in VARIANT_OF_METHOD else None
     return select(
         method,
-        split_of(inputs["rl_data"], "train"),
+        rows,
         e.selection.rate,
+        baseline=baseline_scores(method, inputs, rows["id"].to_pylist(), e.selection.margin_beta),
         seam_scores=scores,
         form=e.scoring.form,
         perplexities=inputs.get("base_perplexities"),
@@ -119,28 +175,62 @@ def _select(step: Step, inputs: Inputs, method: Method) -> pa.Table:
 
 
 def _train(step: Step, inputs: Inputs, method: Method) -> Path:
-    from ..training.ppo import train_ppo
-
     seeds = step.experiment.runs[method][step.partition.cell]
     rows = split_of(inputs["rl_data"], "train")
     kept = inputs[f"selected_{method}"]
     ids = pc.filter(kept["id"], kept["kept"])
     prompts = rows.filter(pc.is_in(rows["id"], value_set=ids.combine_chunks()))["instruction"].to_pylist()
-    steps = step.experiment.rl.ppo.steps
     for turn, seed in enumerate(seeds):
-        out = step.out / f"seed{seed}"
-        if not out.exists():
-            train_ppo(
-                inputs["policy_model"] / MODEL,
-                inputs["reward_model"] / MODEL,
-                prompts,
-                step.experiment.rl.ppo,
-                out,
-                seed,
-                step.device,
-                lambda done, _total, turn=turn: step.report(turn * steps + done, len(seeds) * steps),  # type: ignore[misc]
-            )
+
+        def report(done: int, total: int, turn: int = turn) -> None:
+            step.report(turn * total + done, len(seeds) * total)
+
+        if not (step.out / f"seed{seed}").exists():
+            _train_seed(step, inputs, prompts, seed, report)
     return step.out
+
+
+def _train_seed(step: Step, inputs: Inputs, prompts: list[str], seed: int, report: Progress) -> None:
+    rl, out = step.experiment.rl, step.out / f"seed{seed}"
+    models = (inputs["policy_model"] / MODEL, inputs["reward_model"] / MODEL)
+    with step.watch(f"seed{seed}") as watch:
+        if rl.algorithm == "ppo":
+            from ..training.ppo import train_ppo
+
+            train_ppo(*models, prompts, rl.ppo, out, seed, step.device, report, gold_fn=_gold(step), watch=watch)
+        else:
+            from ..training.group import train_group
+
+            train_group(
+                rl.algorithm, *models, prompts, rl.group, out, seed, step.device, report,
+                gold_fn=_gold(step), watch=watch,
+            )  # fmt: skip
+
+
+def _gold(step: Step) -> "Scorer | None":
+    """The testbed's true rating of answers; unknown elsewhere."""
+    if not isinstance(step.experiment.data, TestbedData):
+        return None
+    import torch
+
+    rate = step.world.rate
+    return lambda instructions, answers: torch.tensor([rate(i, a) for i, a in zip(instructions, answers, strict=True)])
+
+
+def _dpo(step: Step, inputs: Inputs) -> Path:
+    from ..training.dpo import train_dpo
+
+    e, pairs = step.experiment, split_of(inputs["preference_data"], "train")
+    assert e.rl.dpo is not None
+    if not (step.out / MODEL).exists():
+        policy = inputs["policy_model"] / MODEL
+        with step.watch() as watch:
+            train_dpo(policy, pairs, e.rl.dpo, step.out / MODEL, e.seed, step.device, step.report, watch=watch)
+    return step.out
+
+
+def _dpo_quality(step: Step, inputs: Inputs) -> pa.Table:
+    return _answers(step, inputs, {0: inputs["dpo_policy"] / MODEL})
 
 
 def metrics_of(folder: Path) -> pa.Table:
@@ -164,7 +254,11 @@ def _learning_curves(folder: Path) -> bytes | None:
 
 
 def _judging(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
-    return (experiment.judge, experiment.evaluation.model_dump(mode="json", exclude={"batch_size"}))
+    from ..llm.template import template_hash
+
+    judge = experiment.judge
+    template = template_hash(judge.template, "seam_pipeline.judging", "single_answer.txt") if judge.endpoint else None
+    return (judge, template, experiment.evaluation.model_dump(mode="json", exclude={"batch_size"}))
 
 
 def _policy_quality(step: Step, inputs: Inputs) -> pa.Table:

@@ -25,7 +25,7 @@ def nodes(experiment: Experiment) -> list[Node]:
     found = [node for variant in experiment.candidates.variants for node in _of_variant(variant)]
     if "adversarial" in experiment.candidates.variants:
         found.append(_adversarial_rows())
-    if "perplexity" in experiment.methods:
+    if "perplexity" in experiment.selections:
         found.append(
             Node(
                 "base_perplexities",

@@ -91,7 +91,7 @@ def _first_problem(error: ValidationError) -> str:
     return f"{key + ': ' if key else ''}{message}{more}."
 
 
-SPEED_ONLY = {"tokens_per_batch", "concurrency", "timeout_seconds", "retries", "checkpoint_every"}
+SPEED_ONLY = {"tokens_per_batch", "concurrency", "timeout_seconds", "retries", "checkpoint_every", "processes"}
 """Settings that change how long a result takes, never the result (prices and batch sizes of generation likewise)."""
 
 _NOT_RESULT = SPEED_ONLY | {"dollars_per_million_input", "dollars_per_million_output"}

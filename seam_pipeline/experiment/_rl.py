@@ -16,17 +16,43 @@ class PPO(Settings):
     batch_size: int = Field(32, ge=1, description="Prompts per step.")
     minibatch_size: int = Field(32, ge=1, description="Rollouts per optimizer step; divides batch_size.")
     gradient_accumulation: int = Field(1, ge=1, description="Micro-batches per minibatch; same gradient, less memory.")
+    gradient_checkpointing: bool = Field(False, description="Recompute layers backwards; same gradient, less memory.")
+    dtype: Literal["float32", "bfloat16", "4bit", "8bit"] | None = Field(
+        None,
+        description="Precision of the frozen base; null is the checkpoint's own. 4bit and 8bit need bitsandbytes. "
+        "Adapters and value head are float32 throughout.",
+    )
     epochs: int = Field(4, ge=1, description="Passes over each rollout batch.")
+    target_kl: float | None = Field(
+        None,
+        gt=0,
+        description="A step's epochs end before an update where approx_kl (nats per token) is over 1.5 times this.",
+    )
     learning_rate: float = Field(1.4e-5, gt=0, description="AdamW, policy adapter and value head.")
     value_learning_rate: float | None = Field(None, gt=0, description="Value head's own rate.")
     clip: float = Field(0.2, gt=0, description="Ratio clip of the policy loss.")
     value_clip: float = Field(0.2, gt=0, description="Clip of the value loss.")
     value_coefficient: float = Field(0.1, ge=0, description="Weight of the value loss.")
+    entropy_coefficient: float = Field(0.0, ge=0, description="Weight of the bonus for the tokens' mean entropy.")
     gamma: float = Field(1.0, gt=0, le=1, description="Discount.")
     lam: float = Field(0.95, ge=0, le=1, description="GAE lambda.")
     kl_coefficient: float = Field(0.2, ge=0, description="Initial weight of the per-token KL penalty.")
     kl_target: float | None = Field(6.0, gt=0, description="Adaptive controller's target per response; null is fixed.")
     kl_horizon: int = Field(10000, ge=1, description="Adaptive controller's horizon in episodes.")
+    kl_estimator: Literal["k1", "k2", "k3"] = Field(
+        "k1", description="Per-token KL of the penalty: k1 unbiased, k2 never negative but biased, k3 both good."
+    )
+    max_kl: float | None = Field(
+        1000.0, gt=0, description="Mean KL per response (nats) over which a run has diverged and stops; null: never."
+    )
+    reward_whiten: Literal["batch", "running"] | None = Field(
+        None,
+        description="Rewards less their mean, over their standard deviation: of the step's batch, or of all so far.",
+    )
+    reward_clip: float | None = Field(None, gt=0, description="Rewards are kept within +- this, after whitening.")
+    missing_eos_penalty: float = Field(
+        0.0, ge=0, description="Taken from the reward, after clipping, of a response cut before its end token."
+    )
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient norm clip.")
     min_new_tokens: int = Field(32, ge=1, description="Shortest sampled response length.")
     max_new_tokens: int = Field(128, ge=1, description="Longest sampled response length.")
@@ -46,6 +72,45 @@ class PPO(Settings):
         return self
 
 
+class GroupRL(Settings):
+    """RLOO and GRPO (TRL's trainers): several answers per prompt, their own mean reward is the baseline."""
+
+    steps: int = Field(200, ge=1, description="Optimizer steps; `epochs` of them share one batch of answers.")
+    batch_size: int = Field(32, ge=2, description="Answers per step.")
+    generations: int = Field(4, ge=2, description="Answers per prompt; divides batch_size / gradient_accumulation.")
+    gradient_accumulation: int = Field(1, ge=1, description="Micro-batches per step.")
+    epochs: int = Field(1, ge=1, description="Passes over each batch of answers.")
+    learning_rate: float = Field(1.4e-5, gt=0, description="AdamW.")
+    kl_coefficient: float = Field(0.05, ge=0, description="Weight of the KL to the SFT policy.")
+    clip: float = Field(0.2, gt=0, description="Ratio clip.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradient norm clip.")
+    max_new_tokens: int = Field(128, ge=1, description="Longest answer.")
+    temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    max_prompt_tokens: int = Field(512, ge=1, description="Longer prompts are left out and counted.")
+    checkpoint_every: int = Field(50, ge=1, description="Steps between checkpoints: what a kill can cost.")
+    lora: Lora = Field(Lora(r=16, alpha=32), description="Adapter.")
+
+    @model_validator(mode="after")
+    def _sizes(self) -> "GroupRL":
+        if self.batch_size % (self.gradient_accumulation * self.generations):
+            raise ValueError("gradient_accumulation x generations must divide batch_size")
+        return self
+
+
+class DPO(Settings):
+    """Direct preference optimisation (TRL's trainer) on preference pairs: the reference without RL."""
+
+    pairs: int | None = Field(None, ge=1, description="How many train pairs; all when absent.")
+    epochs: int = Field(1, ge=1, description="Passes over the pairs.")
+    batch_size: int = Field(32, ge=1, description="Pairs per step.")
+    gradient_accumulation: int = Field(1, ge=1, description="Micro-batches per step.")
+    learning_rate: float = Field(1e-5, gt=0, description="AdamW, linear decay.")
+    beta: float = Field(0.1, gt=0, description="Inverse temperature of the implicit reward.")
+    max_length: int = Field(1024, ge=16, description="Tokens per text; longer ones are cut on the right.")
+    checkpoint_every: int = Field(50, ge=1, description="Steps between checkpoints: what a kill can cost.")
+    lora: Lora = Field(Lora(r=16, alpha=32), description="Adapter.")
+
+
 class Arm(Settings):
     """Cells and seeds that some methods really run."""
 
@@ -59,8 +124,10 @@ class Arm(Settings):
 class RL(Settings):
     """What is run on the selected instructions."""
 
-    algorithm: Literal["ppo"] = Field("ppo", description="RL algorithm.")
+    algorithm: Literal["ppo", "rloo", "grpo"] = Field("ppo", description="PPO is ours; RLOO and GRPO are TRL's.")
     ppo: PPO = Field(PPO(), description="PPO's settings.")
+    group: GroupRL = Field(GroupRL(), description="Settings of RLOO and GRPO.")
+    dpo: DPO | None = Field(None, description="Also tune each policy by DPO, without RL; null leaves it out.")
     arms: tuple[Arm, ...] = Field(min_length=1, description="Which method runs on which cells with which seeds.")
 
 
@@ -95,3 +162,6 @@ class Compute(Settings):
 
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
     threads: int | None = Field(None, ge=1, description="Torch threads; all cores when absent.")
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="Where running trainings also send their metrics; addresses are the trackers' own variables."
+    )

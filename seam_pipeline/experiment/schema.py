@@ -41,10 +41,13 @@ class Experiment(Settings):
                 raise ValueError(
                     "candidates.llm.generator: testbed writes only about the testbed; use openai or llm: null"
                 )
-        for method in self.methods:
-            variant = VARIANT_OF_METHOD.get(method)
-            if variant is not None and variant not in self.candidates.variants:
-                raise ValueError(f"rl.arms: {method} needs candidates.{variant}, which is null")
+        for key, methods in (("rl.arms", self.methods), ("selection.compare", self.selection.compare)):
+            for method in methods:
+                variant = VARIANT_OF_METHOD.get(method)
+                if variant is not None and variant not in self.candidates.variants:
+                    raise ValueError(f"{key}: {method} needs candidates.{variant}, which is null")
+        if "full" in self.selection.compare:
+            raise ValueError("selection.compare: full filters nothing, so there is no score to compare; remove it")
         for name, cells in self.runs.items():
             for pm, rm in cells:
                 if not (1 <= pm <= len(self.policy.ranks) and 1 <= rm <= len(self.reward.ranks)):
@@ -60,6 +63,14 @@ class Experiment(Settings):
     def methods(self) -> tuple[Method, ...]:
         """Methods of the arms, each once, in the order of first mention."""
         return tuple(dict.fromkeys(m for arm in self.rl.arms for m in arm.methods))
+
+    @property
+    def selections(self) -> dict[Method, tuple[Cell, ...]]:
+        """Cells on which each method selects: those of the arms, and the best pair for `selection.compare`."""
+        found: dict[Method, tuple[Cell, ...]] = {method: tuple(self.runs[method]) for method in self.methods}
+        for method in self.selection.compare:
+            found[method] = tuple(dict.fromkeys((*found.get(method, ()), (1, 1))))
+        return found
 
     @property
     def runs(self) -> dict[str, dict[Cell, tuple[int, ...]]]:

@@ -1,4 +1,4 @@
-"""Does PPO raise the learned reward?"""
+"""Does RL raise the learned reward, and what becomes of KL, length and true quality meanwhile?"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -29,9 +29,10 @@ class _Learning(NamedTuple):
 
 
 def ppo_learning(metrics: Mapping[Run, pa.Table]) -> Finding:
-    """Learned reward, KL and response length over PPO's steps, from METRICS tables by (method, pm, rm, seed).
+    """Learned reward, KL, response length and, where known, true quality over RL's steps, from METRICS tables by run.
 
-    A run counts as risen when the mean `reward_mean` of its last quarter of steps exceeds that of its first quarter.
+    A run, (method, pm, rm, seed), counts as risen when the mean `reward_mean` of its last quarter of steps exceeds that
+    of its first quarter; as hacked when the true quality of the same answers (`gold_mean`) fell meanwhile.
     """
     runs = {
         key: _read(metrics[key])
@@ -40,16 +41,25 @@ def ppo_learning(metrics: Mapping[Run, pa.Table]) -> Finding:
     rises = {key: run.last - run.first for key, run in runs.items()}
     risen = sum(rise > 0 for rise in rises.values())
     share, mean_rise = wilson(risen, len(runs)), mean_interval(list(rises.values()))
+    gold = {key: change for key, run in runs.items() if (change := _change(run, "gold_mean")) is not None}
+    hacked = sum(rises[key] > 0 > change for key, change in gold.items())
     panels = (
         _panel(runs, "reward_mean", "ppo-reward", "Learned reward", "change since the first steps", True),
         _panel(runs, "kl", "ppo-kl", "Distance from the SFT policy", "KL (nats)", False),
         _panel(runs, "response_length", "ppo-length", "Response length", "tokens", False),
+        _panel(runs, "gold_mean", "ppo-gold", "True quality of the answers", "change since the first steps", True),
     )
     verb = f"all {count(len(runs), 'run')}" if risen == len(runs) else f"{risen} of {count(len(runs), 'run')}"
     answer = (
         f"The learned reward rose from the first to the last quarter of the steps in {verb}"
         f", by {number(mean_rise.value, signed=True)} on average."
     )
+    if gold:
+        mean_gold = mean_interval(list(gold.values()))
+        answer += (
+            f" The true quality of the same answers moved by {number(mean_gold.value, signed=True)}; in {hacked} of "
+            f"{count(len(gold), 'run')} the reward rose while it fell."
+        )
     bad = sum(run.bad for run in runs.values())
     return Finding(
         key="ppo_learning",
@@ -62,7 +72,8 @@ def ppo_learning(metrics: Mapping[Run, pa.Table]) -> Finding:
             "Thin lines are single runs (one per method, cell and seed), thick lines the mean of each "
             "method's runs. In the table, KL and length are means of the last quarter.",
         ),
-        columns=("method", "PM", "RM", "seed", "steps", "first quarter", "last quarter", "rise", "KL", "length"),
+        columns=("method", "PM", "RM", "seed", "steps", "first quarter", "last quarter", "rise", "KL", "length",
+                 "true quality"),
         rows=tuple(_row(key, run) for key, run in runs.items()),
         n=len(runs),
         interval=f"Runs that rose: {share.text(0, percent=True)}, Wilson; mean rise {mean_rise.text(signed=True)}, "
@@ -71,12 +82,13 @@ def ppo_learning(metrics: Mapping[Run, pa.Table]) -> Finding:
         caveats=(
             "Each reward model has its own scale: rises are comparable within one reward model only.",
             "A higher learned reward is not a better answer; the judge's ratings below are.",
+            *(("True quality is of the sampled answers that RL trained on, not of test questions.",) if gold else ()),
             "Runs that share a policy or a reward model are not independent.",
         ),
         nulls={"training step without a finite reward": bad} if bad else {},
         unit="run",
         headline=(f"{risen} of {len(runs)}", "PPO runs raised the learned reward"),
-        numbers={"risen": risen, "runs": len(runs), "mean_rise": mean_rise.value},
+        numbers={"risen": risen, "runs": len(runs), "mean_rise": mean_rise.value, "hacked": hacked if gold else None},
     )  # fmt: skip
 
 
@@ -84,7 +96,7 @@ def _read(table: pa.Table) -> _Learning:
     steps = table.column("step").to_numpy().astype(np.float64)
     values = {
         name: np.array([np.nan if v is None else v for v in table.column(name).to_pylist()], dtype=np.float64)
-        for name in ("reward_mean", "kl", "response_length")
+        for name in ("reward_mean", "kl", "response_length", "gold_mean")
         if name in table.column_names
     }
     finite = np.isfinite(values["reward_mean"])
@@ -105,7 +117,16 @@ def _row(key: Run, run: _Learning) -> Row:
     rise = run.last - run.first
     known = np.isfinite(rise)
     reward = (run.first, run.last, number(rise, signed=True)) if known else (None, None, None)
-    return (method_name(method), pm, rm, seed, len(run.steps), *reward, *ends)
+    gold = _change(run, "gold_mean")
+    return (method_name(method), pm, rm, seed, len(run.steps), *reward, *ends, None if gold is None else number(gold, signed=True))
+
+
+def _change(run: _Learning, column: str) -> float | None:
+    """Mean of the last quarter of the steps less that of the first; None where the column is not there."""
+    values = run.values.get(column, np.empty(0))
+    values = values[np.isfinite(values)]
+    quarter = max(1, len(values) // 4)
+    return float(values[-quarter:].mean() - values[:quarter].mean()) if len(values) else None
 
 
 def _binned(x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:

@@ -93,8 +93,8 @@ def _llm_candidates(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: in
     if settings is None or settings.generator != "openai":
         return Cost()
     return Cost(
-        llm_calls=d.rl_train,
-        llm_input=d.rl_train * (_text(d) + 200),
+        llm_calls=d.rl_train * settings.calls,
+        llm_input=d.rl_train * settings.calls * (_text(d) + 200),
         llm_output=d.rl_train * e.candidates.n * d.response_tokens,
     )
 
@@ -115,6 +115,43 @@ def _scores(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> Co
 
 def _perplexity(_e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> Cost:
     return Cost(scored=d.rl_train * _text(d))
+
+
+def _samples(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> Cost:
+    answers = d.rl_train * e.selection.samples
+    return Cost(scored=answers * d.prompt_tokens, written=answers * e.evaluation.max_new_tokens)
+
+
+def _sample_rewards(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> Cost:
+    return Cost(scored=d.rl_train * (d.prompt_tokens + (e.selection.samples + 1) * d.response_tokens))
+
+
+def _pairs(_e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> Cost:
+    return Cost(scored=d.rl_train * (d.prompt_tokens + 2 * d.response_tokens))
+
+
+def _dpo(e: Experiment, d: DataSize, size: ModelSize, pm: int, _rm: int) -> Cost:
+    """Two texts per pair, each also under the reference."""
+    dpo = e.rl.dpo
+    if dpo is None:
+        return Cost()
+    texts = 2 * (dpo.pairs or d.preference_train) * dpo.epochs * _text(d, dpo.max_length)
+    disk = _adapter(size, dpo.lora, 1) + _adapter(size, e.policy.sft.lora, e.policy.ranks[pm - 1])
+    return Cost(trained=texts, scored=texts, disk=disk)
+
+
+def _rl(method: str, e: Experiment, d: DataSize, size: ModelSize, pm: int, rm: int) -> Cost:
+    if e.rl.algorithm == "ppo":
+        return _ppo(method, e, d, size, pm, rm)
+    seeds, group = len(e.runs.get(method, {}).get((pm, rm), ())), e.rl.group
+    answers = seeds * group.steps * group.batch_size
+    text = min(d.prompt_tokens, group.max_prompt_tokens) + group.max_new_tokens
+    return Cost(
+        trained=answers * text,
+        scored=answers / group.epochs * (3 * text + d.prompt_tokens),
+        written=answers / group.epochs * group.max_new_tokens,
+        disk=seeds * (_adapter(size, group.lora, 1) + _adapter(size, e.policy.sft.lora, e.policy.ranks[pm - 1])),
+    )
 
 
 def _ppo(method: str, e: Experiment, d: DataSize, size: ModelSize, pm: int, rm: int) -> Cost:
@@ -149,9 +186,16 @@ RULES: dict[str, Rule] = {
     "candidate_likelihoods_": _scores,
     "candidate_rewards_": _scores,
     "base_perplexities": _perplexity,
+    "policy_samples": _samples,
+    "sample_rewards": _sample_rewards,
+    "pair_rewards": _pairs,
+    "pair_likelihoods": _pairs,
+    "base_pair_likelihoods": _pairs,
+    "dpo_policy": _dpo,
+    "dpo_quality": _quality,
 }
 
 METHOD_RULES: dict[str, Callable[[str, Experiment, DataSize, ModelSize, int, int], Cost]] = {
-    "rlhf_policy_": _ppo,
+    "rlhf_policy_": _rl,
     "rlhf_quality_": _rlhf_quality,
 }

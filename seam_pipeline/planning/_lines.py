@@ -123,11 +123,12 @@ def _llm_line(e: Experiment, total: Cost) -> str:
     words = (
         f"LLM calls: {_number(total.llm_calls)}, {_number(total.llm_input)} tokens in, {_number(total.llm_output)} out"
     )
-    price_in = endpoint.dollars_per_million_input if endpoint else None
-    price_out = endpoint.dollars_per_million_output if endpoint else None
-    if price_in is None or price_out is None:
+    dollars = endpoint.dollars(total.llm_input, total.llm_output) if endpoint else None
+    if endpoint is None or dollars is None:
         return f"{words}; set dollars_per_million_input and _output of the endpoint for the price."
-    return f"{words}; about {(total.llm_input * price_in + total.llm_output * price_out) / 1e6:,.2f} dollars."
+    how = f", batches at {endpoint.batch_price:g} of the price" if endpoint.mode == "batch" else ""
+    limit = "" if endpoint.max_dollars is None else f" (the budget is {endpoint.max_dollars:,.2f})"
+    return f"{words}; about {dollars:,.2f} dollars{how}{limit}."
 
 
 def _number(value: float) -> str:

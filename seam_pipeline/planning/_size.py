@@ -61,6 +61,7 @@ class DataSize:
 
     rl_train: int
     rl_test: int
+    preference_train: int
     preference_test: int
     prompt_tokens: float
     response_tokens: float
@@ -77,6 +78,7 @@ def data_size(experiment: Experiment, store: Store) -> DataSize:
         return DataSize(
             splits.count("train"),
             splits.count("test"),
+            preference["split"].to_pylist().count("train"),
             preference["split"].to_pylist().count("test"),
             sum(len(t["instruction"]) for t in texts) / max(len(texts), 1) / per_token,
             sum(len(t["golden_response"]) for t in texts) / max(len(texts), 1) / per_token,
@@ -86,11 +88,12 @@ def data_size(experiment: Experiment, store: Store) -> DataSize:
     questions = data.questions if isinstance(data, TestbedData) else (data.max_questions or 10_000) * len(data.paths)
     shares = data.splits.segments
     train = 1 - data.splits.dev - data.splits.test
-    length = experiment.rl.ppo.max_new_tokens
+    length, pairs = experiment.rl.ppo.max_new_tokens, min(3, data.splits.pairs_per_question)
     return DataSize(
         round(questions * shares["rl"] * train),
         round(questions * shares["rl"] * data.splits.test),
-        round(questions * shares["preference"] * data.splits.test * min(3, data.splits.pairs_per_question)),
+        round(questions * shares["preference"] * train * pairs),
+        round(questions * shares["preference"] * data.splits.test * pairs),
         min(2.0 * length, experiment.rl.ppo.max_prompt_tokens / 2),
         float(length),
         False,

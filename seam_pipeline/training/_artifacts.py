@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ..errors import SeamError
 from ..models._files import ADAPTERS
+from ._parallel import barrier, is_main
 
 METRICS, SUMMARY = "metrics.parquet", "summary.json"
 
@@ -20,8 +22,14 @@ METRICS, SUMMARY = "metrics.parquet", "summary.json"
 def whole_folder(out: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `out` when the block ends well: a folder that exists is complete.
 
+    Among several processes the main one writes, and all leave the block when `out` is there.
     Raises SeamError when the disk is full.
     """
+    if not is_main():
+        with TemporaryDirectory() as scratch:
+            yield Path(scratch)
+        barrier()
+        return
     beside = out.with_name(f".{out.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -29,6 +37,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         yield beside
         shutil.rmtree(out, ignore_errors=True)
         beside.rename(out)
+        barrier()
     except OSError as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise SeamError(f"Cannot write {out} ({error.strerror or error}); free some space and run again.") from error

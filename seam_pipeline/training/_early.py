@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from ._checkpoint import save_tensors
+from ._parallel import agreed
 
 BEST = "best.safetensors"
 
@@ -35,7 +36,7 @@ class EarlyStop(TrainerCallback):
         step = int(state.global_step)
         if step % self.every and step < state.max_steps:
             return
-        value = self.loss()
+        value = agreed(self.loss())
         self.losses[step] = value if math.isfinite(value) else math.inf
         if self.best_step == step:
             self.best = [parameter.detach().clone() for parameter in self.trained]

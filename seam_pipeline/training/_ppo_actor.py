@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..experiment import PPO
 from ..models.stack import AdapterStack
+from ._ppo_projection import Tokens, project_tokens
 from ._ppo_prompts import length_groups
 from ._ppo_rollout import Rollout
 from ._ppo_views import View, Views
@@ -62,10 +62,9 @@ class Actor:
             self.head.bias.fill_(scores.mean())
         rollout.values[rollout.mask] = self.head.bias.detach()
 
-    def logp(self, hidden: Tensor, tokens: Tensor) -> Tensor:
-        """log P(token) [N], float32 nats at the rollout's temperature; hidden [N, H]: the states before the tokens."""
-        logits = self.views.stack.lm_logits(hidden).float() / self.temperature
-        return -F.cross_entropy(logits, tokens, reduction="none")
+    def numbers(self, hidden: Tensor, tokens: Tensor, with_entropy: bool = False) -> Tokens:
+        """Numbers of tokens [N] at the rollout's temperature; hidden [N, H]: the states before the tokens."""
+        return project_tokens(self.views.stack, hidden, tokens, self.temperature, with_entropy)
 
     def optimizer(self, settings: PPO) -> torch.optim.AdamW:
         """AdamW without weight decay over the adapter, and the value head at its own rate."""
@@ -79,6 +78,11 @@ class Actor:
         """Copies of all that is trained."""
         trained = (*self.views.stack.parameters_of(self.adapter), *self.head.parameters())
         return [parameter.detach().clone() for parameter in trained]
+
+    def finite(self) -> bool:
+        """Whether no trained weight is NaN or infinite."""
+        trained = (*self.views.stack.parameters_of(self.adapter), *self.head.parameters())
+        return all(bool(torch.isfinite(parameter).all()) for parameter in trained)
 
     def put_weights(self, weights: Sequence[Tensor]) -> None:
         """Set what `weights` gave."""
@@ -112,6 +116,6 @@ def reference_logp(actor: Actor, view: View, rollout: Rollout, most_rows: int) -
             hidden = actor.views.hidden(view, ids)[row, place]
             mask = rollout.mask[rows]
             part = torch.zeros(mask.shape, device=outcome.device)
-            part[mask] = actor.logp(hidden, rollout.tokens[rows][mask])
+            part[mask] = actor.numbers(hidden, rollout.tokens[rows][mask]).logp
             outcome[rows] = part
     return outcome

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -19,7 +20,10 @@ from ..experiment import PPO
 from ..models.content import content_hash
 from ._ppo_actor import Actor
 
-STATE, OPTIMIZER, METRICS, ADAPTER = "state.json", "optimizer.safetensors", "metrics.parquet", "adapter"
+STATE, METRICS, ADAPTER = "state.json", "metrics.parquet", "adapter"
+OPTIMIZER, GOOD = "optimizer.safetensors", "good.safetensors"
+UNWRITTEN = (OSError, SafetensorError)
+"""What a full disk raises: Python's and pyarrow's error, or that of safetensors."""
 SPEED_ONLY = {"checkpoint_every"}
 
 
@@ -52,11 +56,13 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     metrics: Sequence[dict[str, Any]],
     kl_coefficient: float,
+    good: Sequence[Tensor],
     run: str,
 ) -> None:
     """Write `folder/<step>`: adapter, value head, optimizer moments, KL coefficient, metrics; then drop older ones.
 
-    It appears under its name by one rename when it is complete. Raises SeamError when the disk is full.
+    The last good weights too: those now were not yet sampled from. It appears under its name by one rename when it is
+    complete. Raises SeamError when the disk is full.
     """
     step = len(metrics)
     new, final = folder / f".{step:08d}", folder / f"{step:08d}"
@@ -65,6 +71,7 @@ def save_checkpoint(
         new.mkdir(parents=True)
         actor.save(new, new / ADAPTER)
         save_file(_moments(optimizer), new / OPTIMIZER)
+        save_file({f"{number:06d}": weight.cpu() for number, weight in enumerate(good)}, new / GOOD)
         write_metrics(metrics, new / METRICS)
         state = {"step": step, "kl_coefficient": kl_coefficient, "run": run}
         (new / STATE).write_text(json.dumps(state, indent=1) + "\n", "utf-8")
@@ -72,15 +79,21 @@ def save_checkpoint(
         if final.exists():
             shutil.rmtree(final)
         new.rename(final)
-    except OSError as error:
+    except UNWRITTEN as error:
         shutil.rmtree(new, ignore_errors=True)
-        raise SeamError(
-            f"Cannot write PPO's checkpoint {final} ({error.strerror or error}); free some space and run again: it "
-            "continues from the last complete checkpoint."
-        ) from error
+        raise unwritten("checkpoint", final, error) from error
     for other in folder.iterdir():
         if other != final:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def unwritten(what: str, path: Path, error: Exception) -> SeamError:
+    """The sentence for a full disk."""
+    why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return SeamError(
+        f"Cannot write PPO's {what} {path} ({why}); free some space and run again: it continues from the last complete "
+        "checkpoint."
+    )
 
 
 def newest(folder: Path, run: str) -> Saved | None:
@@ -91,6 +104,11 @@ def newest(folder: Path, run: str) -> Saved | None:
             metrics = pq.read_table(place / METRICS).to_pylist()
             return Saved(place, int(state["step"]), float(state["kl_coefficient"]), metrics)
     return None
+
+
+def good_weights(folder: Path, device: torch.device) -> list[Tensor]:
+    """The last good weights of a checkpoint, as `Actor.weights` gave them."""
+    return [weight.to(device) for _, weight in sorted(load_file(folder / GOOD).items())]
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, folder: Path) -> None:

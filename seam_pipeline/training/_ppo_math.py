@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-Estimator = Literal["k1", "k3"]
+Estimator = Literal["k1", "k2", "k3"]
 
 
 class Advantages(NamedTuple):
@@ -51,11 +51,13 @@ def whiten(values: Tensor, mask: Tensor) -> Tensor:
 def token_kl(logp: Tensor, reference_logp: Tensor, estimator: Estimator = "k1") -> Tensor:
     """Per-token estimate of KL(policy || reference) from the policy's own samples; any shape, same shape out.
 
-    With d = log reference - log policy: k1 = -d (unbiased, may be negative), k3 = exp(d) - 1 - d (unbiased, never
-    negative). Schulman 2020, "Approximating KL divergence".
+    With d = log reference - log policy: k1 = -d (unbiased, may be negative), k2 = d^2 / 2 (biased, never negative),
+    k3 = exp(d) - 1 - d (unbiased, never negative). Schulman 2020, "Approximating KL divergence".
     """
     difference = reference_logp - logp
-    return -difference if estimator == "k1" else torch.expm1(difference) - difference
+    if estimator == "k1":
+        return -difference
+    return 0.5 * difference**2 if estimator == "k2" else torch.expm1(difference) - difference
 
 
 def last_token(mask: Tensor) -> Tensor:

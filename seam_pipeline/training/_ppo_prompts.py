@@ -41,9 +41,15 @@ class Prompts:
 
 
 def fitting(instructions: Sequence[str], ids: Sequence[Sequence[int]], longest: int, seed: int) -> Prompts:
-    """Keep prompts of at most `longest` tokens. Raises SeamError when there are none."""
+    """Keep prompts of at most `longest` tokens. Raises SeamError when there are none, or for an empty one."""
     if not instructions:
         raise SeamError("PPO got no prompts; select at least one RL instruction.")
+    empty = [number for number, text in enumerate(instructions, 1) if not text.strip()]
+    if empty:
+        raise SeamError(
+            f"{len(empty)} of {len(instructions)} prompts are empty, number {empty[0]} first; leave them out of the RL "
+            "data."
+        )
     kept = [i for i, row in enumerate(ids) if 0 < len(row) <= longest]
     if not kept:
         raise SeamError(

@@ -55,9 +55,9 @@ def shared_scorer(views: Views, names: Sequence[str], reward: StackFile, most_ro
     return score
 
 
-def separate_scorer(folder: str | Path, device: torch.device) -> Scorer:
+def separate_scorer(folder: str | Path, device: torch.device, dtype: str | None = None) -> Scorer:
     """Scores with a reward model that is loaded beside the policy: any that `load_reward` opens."""
-    model = load_reward(folder, device)
+    model = load_reward(folder, device, dtype)
 
     def score(instructions: Sequence[str], responses: Sequence[str]) -> Tensor:
         return torch.tensor(model.rewards(model.encode(list(zip(instructions, responses, strict=True)))))

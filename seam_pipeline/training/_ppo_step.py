@@ -1,5 +1,6 @@
 """One PPO step: rollouts, rewards, advantages, updates, metrics."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,19 +13,22 @@ from ._ppo_math import KLController, explained_variance, gae, masked_mean, shape
 from ._ppo_prompts import Prompts, response_limits, stream
 from ._ppo_reward import Scorer
 from ._ppo_rollout import Rollout, sample
+from ._ppo_scores import trained_scores
 from ._ppo_update import NotFiniteError, Targets, update
 from ._ppo_views import View
 
 
 class DivergedError(Exception):
-    """Numbers that are not finite; the message says which."""
+    """Numbers that are not finite, or a policy too far from the reference; the message says which."""
 
 
 @dataclass
 class Learner:
     """Everything that a run carries from step to step; `metrics` has one row per step done.
 
-    `good` are the weights of the last policy whose rollouts were finite.
+    `good` are the weights of the last policy whose rollouts were finite and within `max_kl` of the reference.
+    Forwards per step: sampling gives log-probabilities, entropies and values at once, so none is made again for the
+    values (they share the policy's trunk); one without gradients gives the reference's log-probabilities.
     """
 
     actor: Actor
@@ -38,6 +42,7 @@ class Learner:
     reference: View
     metrics: list[dict[str, Any]] = field(default_factory=list)
     good: list[Tensor] = field(default_factory=list)
+    gold: Scorer | None = None
 
     def step(self) -> None:
         """Make the next step and append its metrics. Raises DivergedError."""
@@ -46,19 +51,29 @@ class Learner:
         rollout = self._rollout(step, chosen)
         if not bool(torch.isfinite(rollout.logp).all() & torch.isfinite(rollout.values).all()):
             raise DivergedError("the policy's log-probabilities or values are not finite")
-        self.good = self.actor.weights()
-        texts = self._texts(rollout)
-        scores = self._scores(rollout, [self.prompts.instructions[i] for i in chosen], texts, first=step == 0)
         most_rows = settings.minibatch_size // settings.gradient_accumulation
-        kl = token_kl(rollout.logp, reference_logp(self.actor, self.reference, rollout, most_rows))
-        rewards = shaped_rewards(scores, kl, rollout.mask, self.controller.coefficient)
+        reference = reference_logp(self.actor, self.reference, rollout, most_rows)
+        kl = token_kl(rollout.logp, reference)
+        self._check_kl(kl, rollout.mask)
+        self.good = self.actor.weights()
+        texts, instructions = self._texts(rollout), [self.prompts.instructions[i] for i in chosen]
+        scores = self._scores(rollout, instructions, texts)
+        trained = trained_scores(scores, rollout.ended, self.metrics, settings)
+        if step == 0:
+            self.actor.start_values(rollout, trained)
+        penalty = token_kl(rollout.logp, reference, settings.kl_estimator)
+        rewards = shaped_rewards(trained, penalty, rollout.mask, self.controller.coefficient)
         advantages, returns = gae(rewards, rollout.values, rollout.mask, settings.gamma, settings.lam)
         targets = Targets(whiten(advantages, rollout.mask), returns)
-        row = self._describe(rollout, scores, kl, returns, texts)
+        row = self._describe(rollout, scores, kl, returns, texts) | {"score_mean": float(trained.double().mean())}
+        if self.gold is not None:
+            row["gold_mean"] = float(self.gold(instructions, texts).double().mean())
         try:
             row |= update(self.actor, self.optimizer, rollout, targets, settings, self.seed, step)
         except NotFiniteError as error:
             raise DivergedError("a loss or gradient is not finite") from error
+        if not self.actor.finite():
+            raise DivergedError("the weights are not finite")
         self.controller.update(row["kl"], settings.batch_size)
         self.metrics.append(row)
 
@@ -86,15 +101,21 @@ class Learner:
         rows = [row[:n] for row, n in zip(rollout.tokens.tolist(), rollout.lengths.tolist(), strict=True)]
         return [text.strip() for text in tokenizer.batch_decode(rows, skip_special_tokens=True)]
 
-    def _scores(self, rollout: Rollout, instructions: list[str], texts: list[str], first: bool) -> Tensor:
+    def _check_kl(self, kl: Tensor, mask: Tensor) -> None:
+        mean, most = float(torch.where(mask, kl, kl.new_zeros(())).sum(1).mean()), self.settings.max_kl
+        if not math.isfinite(mean):
+            raise DivergedError("the reference's log-probabilities are not finite")
+        if most is not None and mean > most:
+            raise DivergedError(
+                f"the policy is {mean:.4g} nats per response from the reference (rl.ppo.max_kl: {most:g})"
+            )
+
+    def _scores(self, rollout: Rollout, instructions: list[str], texts: list[str]) -> Tensor:
         scores = self.scorer(instructions, texts).float()
         broken = int((~torch.isfinite(scores)).sum())
         if broken:
             raise DivergedError(f"{broken} of {len(scores)} rewards are not finite")
-        scores = scores.to(rollout.logp.device)
-        if first:
-            self.actor.start_values(rollout, scores)
-        return scores
+        return scores.to(rollout.logp.device)
 
     def _describe(
         self, rollout: Rollout, scores: Tensor, kl: Tensor, returns: Tensor, texts: list[str]

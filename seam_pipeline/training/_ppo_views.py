@@ -10,7 +10,8 @@ from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora import LoraLayer
 from torch import Tensor
 
-from ..models._compat import accepts, trunk_of
+from ..errors import SeamError
+from ..models._compat import accepts, plain, trunk_of
 from ..models.stack import AdapterStack
 from ._ppo_lean import LARGEST, Lean, is_lean
 
@@ -66,6 +67,33 @@ class Views:
                 yield
         finally:
             self._put(self._base)
+
+    @contextmanager
+    def recomputing(self, wanted: bool) -> Iterator[None]:
+        """Gradient checkpointing inside the block: layers keep their inputs only and run again backwards.
+
+        The library does it in training mode alone, in which dropout would act: so only the layers themselves, not
+        their parts, are put into it. Raises SeamError for a model that cannot.
+        """
+        if not wanted:
+            yield
+            return
+        model: Any = plain(self.stack.model)
+        if not getattr(model, "supports_gradient_checkpointing", False):
+            raise SeamError(f"{type(model).__name__} cannot recompute its layers; set gradient_checkpointing to false.")
+        # The second names are those of transformers before 5.23.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        disable = getattr(model, "activation_checkpointing_disable", None) or model.gradient_checkpointing_disable
+        enable({"use_reentrant": False})
+        layers = [module for module in model.modules() if getattr(module, "gradient_checkpointing", False)]
+        try:
+            for layer in layers:
+                layer.training = True
+            yield
+        finally:
+            for layer in layers:
+                layer.training = False
+            disable()
 
     def hidden(self, view: View, ids: Tensor) -> Tensor:
         """Last hidden states [B, T, H] of ids [B, T] padded on the right, inside `entered(view)`.

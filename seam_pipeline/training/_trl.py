@@ -17,14 +17,16 @@ from ..models.adapters import AdapterStack
 from ..progress import Progress
 from ._early import EarlyStop
 from ._examples import Examples
+from ._parallel import is_main, pieces
 from ._trl_resume import Checkpoints, grouped, resumable
+from .watch import Watch, unwatched
 
 SPEED_ONLY = {"checkpoint_every"}
 """Settings that don't change a run's numbers."""
 
 
 class Schedule(NamedTuple):
-    """Optimizer steps and how each batch is divided."""
+    """Optimizer steps and how each batch is divided: examples at once, and how often in each process."""
 
     steps: int
     micro_batch: int
@@ -41,15 +43,10 @@ def schedule(settings: Any, examples: int, steps: int | None = None) -> Schedule
 
     Raises SeamError when the micro-batches don't divide the batch.
     """
-    workers = int(os.environ.get("WORLD_SIZE", "1"))
-    parts = settings.gradient_accumulation * workers
-    if settings.batch_size % parts:
-        raise SeamError(
-            f"batch_size {settings.batch_size} is no multiple of gradient_accumulation x processes = {parts}."
-        )
+    parts = pieces(settings.batch_size, settings.gradient_accumulation)
     least = getattr(settings, "min_steps", 0)
     wanted = steps if steps is not None else max(least, per_epoch(settings, examples) * settings.epochs)
-    return Schedule(wanted, settings.batch_size // parts, settings.gradient_accumulation)
+    return Schedule(wanted, *parts)
 
 
 def examples_seen(settings: Any, examples: int, steps: int) -> int:
@@ -68,9 +65,10 @@ def per_epoch(settings: Any, examples: int) -> int:
 class Recorder(TrainerCallback):
     """Keeps the logged numbers of each step, and reports progress."""
 
-    def __init__(self, names: Sequence[str], progress: Progress) -> None:
+    def __init__(self, names: Sequence[str], progress: Progress, watch: Watch = unwatched) -> None:
         self.names = tuple(names)
         self.progress = progress
+        self.watch = watch
         self.early: EarlyStop | None = None
         self.rows: list[dict[str, float]] = []
 
@@ -92,10 +90,13 @@ class Recorder(TrainerCallback):
         if not math.isfinite(float(logs["loss"])):
             raise SeamError(f"The loss is {logs['loss']} at step {state.global_step}; lower the learning rate.")
         self.rows.append({"step": state.global_step} | {name: float(logs[name]) for name in self.names if name in logs})
+        if is_main():
+            self.watch(self.rows[-1])
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Tell how far it is."""
-        self.progress(state.global_step, state.max_steps)
+        if is_main():
+            self.progress(state.global_step, state.max_steps)
 
     def mean_loss(self, last: int = 10) -> float | None:
         """Mean training loss of the last steps."""
@@ -123,7 +124,7 @@ def fit(
         raise SeamError("Several GPUs are visible; set CUDA_VISIBLE_DEVICES to one, or start with accelerate launch.")
     with TemporaryDirectory() as scratch, quiet():
         args = config_class(output_dir=scratch, **_arguments(plan, settings, seed, device, checkpoints.every), **more)
-        trainer = resumable(grouped(trainer_class, checkpoints), checkpoints, recorder)(
+        trainer = resumable(grouped(trainer_class, checkpoints, settings), checkpoints, recorder)(
             model=model,
             args=args,
             train_dataset=Dataset.from_dict(examples.columns),
@@ -152,6 +153,7 @@ def _arguments(plan: Schedule, settings: Any, seed: int, device: torch.device, s
         "bf16": False,
         "gradient_checkpointing": False,
         "dataloader_pin_memory": device.type == "cuda",
+        "ddp_find_unused_parameters": False,
         "save_strategy": "steps",
         "save_steps": save_every,
         "eval_strategy": "no",

@@ -118,6 +118,7 @@ def common(device: torch.device, seed: int) -> dict[str, Any]:
         "gradient_checkpointing": False,
         "disable_dropout": True,
         "dataloader_pin_memory": device.type == "cuda",
+        "ddp_find_unused_parameters": False,
         "save_strategy": "steps",
         "eval_strategy": "no",
         "logging_steps": 1,

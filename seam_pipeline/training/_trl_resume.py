@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from ._checkpoint import moments, newest, random_state, restore_moments, restore_random, save_tensors, save_whole
 from ._lengths import LengthGroups
+from ._parallel import gathered, is_main, rank, world
 
 WEIGHTS, OPTIMIZER, TRAINER = "weights.safetensors", "optimizer.safetensors", "trainer_state.json"
 
@@ -29,15 +30,18 @@ class Checkpoints:
         return int(self.found[1]["step"]) if self.found else 0
 
 
-def grouped(trainer_class: Any, checkpoints: Checkpoints) -> Any:
-    """The trainer with our sampler: the library's own looks lengths up one by one in an Arrow column."""
+def grouped(trainer_class: Any, checkpoints: Checkpoints, settings: Any) -> Any:
+    """The trainer with our sampler: the library's own looks lengths up one by one in an Arrow column.
+
+    The order of the examples depends on the settings alone, not on how many processes share them.
+    """
+    size = settings.batch_size // settings.gradient_accumulation
 
     class Grouped(trainer_class):
         def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroups:
             lengths = self.train_dataset["length"][:]
-            sampler = LengthGroups(lengths, self.args.train_batch_size, self.args.data_seed)
-            batches = -(-len(lengths) // self.args.train_batch_size)
-            for _ in range(checkpoints.step // -(-batches // self.args.gradient_accumulation_steps)):
+            sampler = LengthGroups(lengths, size, self.args.data_seed)
+            for _ in range(checkpoints.step // -(-len(lengths) // settings.batch_size)):
                 iter(sampler)
             return sampler
 
@@ -50,7 +54,7 @@ def repeated(trainer_class: Any, checkpoints: Checkpoints) -> Any:
     class Repeated(trainer_class):
         def _get_train_sampler(self, *arguments: Any) -> Any:
             sampler = super()._get_train_sampler(*arguments)
-            batches = len(sampler) // (self.args.train_batch_size * self.args.steps_per_generation)
+            batches = len(sampler) // (self.args.train_batch_size * self.args.steps_per_generation * world())
             for _ in range(checkpoints.step // max(1, batches // self.args.gradient_accumulation_steps)):
                 next(iter(sampler))  # each pass over the prompts draws its order when it begins
             return sampler
@@ -64,9 +68,11 @@ def resumable(trainer_class: Any, checkpoints: Checkpoints, kept: Any) -> Any:
     class Resumable(trainer_class):
         def _save_checkpoint(self, model: Any, trial: Any = None, *_: Any) -> None:
             if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
-                save_whole(checkpoints.folder, self.state.global_step, self._fill)
+                states = gathered(random_state())
+                if is_main():
+                    save_whole(checkpoints.folder, self.state.global_step, lambda folder: self._fill(folder, states))
 
-        def _fill(self, folder: Path) -> dict[str, Any]:
+        def _fill(self, folder: Path, states: list[dict[str, Any]]) -> dict[str, Any]:
             save_tensors(_trained(self.model), folder / WEIGHTS)
             save_tensors(moments(self.optimizer), folder / OPTIMIZER)
             self.state.save_to_json(os.fspath(folder / TRAINER))
@@ -74,7 +80,7 @@ def resumable(trainer_class: Any, checkpoints: Checkpoints, kept: Any) -> Any:
                 "run": checkpoints.run,
                 "step": self.state.global_step,
                 "scheduler": self.lr_scheduler.state_dict(),
-                "random": random_state(),
+                "random": states,
                 "kept": kept.state(folder),
             }
 
@@ -98,7 +104,8 @@ def resumable(trainer_class: Any, checkpoints: Checkpoints, kept: Any) -> Any:
             pass
 
         def _load_rng_state(self, folder: str | None) -> None:
-            restore_random(_found(checkpoints)["random"])
+            states = _found(checkpoints)["random"]
+            restore_random(states[rank() % len(states)])
 
     return Resumable
 

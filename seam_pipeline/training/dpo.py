@@ -11,13 +11,14 @@ from ..errors import SeamError
 from ..experiment import DPO
 from ..models._compat import window_of
 from ..models.content import model_content
-from ..models.stack import as_device
 from ..progress import Progress, silent
 from ._checkpoint import run_of
 from ._examples import dpo_examples, first_rows
+from ._parallel import join
 from ._trl import SPEED_ONLY, Recorder, examples_seen, schedule
 from ._trl_adapter import Tuned, common
 from ._trl_resume import Checkpoints, grouped
+from .watch import Watch, unwatched
 
 LOGGED = {
     "loss": "loss",
@@ -43,6 +44,8 @@ def train_dpo(
     seed: int,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
+    *,
+    watch: Watch = unwatched,
 ) -> dict[str, Any]:
     """Train a LoRA adapter on top of a policy on preference pairs, and write a policy stack; returns the summary.
 
@@ -51,7 +54,7 @@ def train_dpo(
     Equal arguments give equal bytes on the same machine, also after a kill. Raises SeamError when there are no usable
     pairs or fewer than asked for.
     """
-    out, where = Path(out), as_device(device)
+    out, where = Path(out), join(device)
     chosen = pairs if settings.pairs is None else first_rows(pairs, settings.pairs, "preference pairs", "rl.dpo.pairs")
     tuned = Tuned(policy_folder, where, "dpo")
     limit = min(settings.max_length, window_of(tuned.model) or settings.max_length)
@@ -62,7 +65,7 @@ def train_dpo(
     numbers = settings.model_dump(mode="json", exclude=SPEED_ONLY)
     run = run_of("dpo", numbers, seed, model_content(policy_folder), examples, where.type)
     checkpoints = Checkpoints(out.with_name(f"{out.name}.partial"), run, settings.checkpoint_every)
-    recorder = Recorder(tuple(LOGGED), progress)
+    recorder = Recorder(tuple(LOGGED), progress, watch)
     arguments = {
         "max_steps": plan.steps,
         "per_device_train_batch_size": plan.micro_batch,
@@ -72,7 +75,7 @@ def train_dpo(
         "beta": settings.beta,
         "max_length": None,
     }
-    trainer = grouped(_Tokenised, checkpoints)
+    trainer = grouped(_Tokenised, checkpoints, settings)
     tuned.fit(
         trainer, DPOConfig, examples.columns, recorder, checkpoints, settings.lora, common(where, seed) | arguments
     )

@@ -14,14 +14,15 @@ from ..experiment import GroupRL
 from ..models._tokens import prompt_ids
 from ..models.content import model_content
 from ..models.prompt import prompt_text
-from ..models.stack import as_device
 from ..progress import Progress, silent
 from ._checkpoint import run_of
+from ._parallel import join, pieces
 from ._ppo_prompts import fitting
 from ._ppo_reward import Scorer, separate_scorer
 from ._trl import SPEED_ONLY, Recorder
 from ._trl_adapter import Tuned, common
 from ._trl_resume import Checkpoints, repeated
+from .watch import Watch, unwatched
 
 Algorithm = Literal["rloo", "grpo"]
 TRAINERS: dict[str, tuple[Any, Any]] = {"rloo": (RLOOTrainer, RLOOConfig), "grpo": (GRPOTrainer, GRPOConfig)}
@@ -36,6 +37,7 @@ LOGGED = {
     "clip_ratio/region_mean": "clip_fraction",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
+    "rewards/gold/mean": "gold_mean",
 }
 """TRL's names to those of our PPO's metrics."""
 COLUMNS = ("step", "episodes", *LOGGED.values(), "kl", "ended_fraction")
@@ -54,15 +56,18 @@ def train_group(
     progress: Progress = silent,
     *,
     reward_fn: Scorer | None = None,
+    gold_fn: Scorer | None = None,
+    watch: Watch = unwatched,
 ) -> dict[str, Any]:
     """Train a LoRA adapter on top of a policy with RLOO or GRPO, and write a policy stack as `train_ppo` does.
 
     RLOO: Ahmadian et al. 2024 (arXiv 2402.14740), each answer's baseline is the mean reward of its group's others, the
     KL is part of the reward. GRPO: Shao et al. 2024 (arXiv 2402.03300), rewards normalised within the group, the KL is
     part of the loss. Metrics have the names of PPO's; `kl` is nats per response. Returns the summary. Equal arguments
-    give equal bytes on the same machine, also after a kill. Raises SeamError for unusable prompts or models.
+    give equal bytes on the same machine, also after a kill. `gold_fn` as in `train_ppo`.
+    Raises SeamError for unusable prompts or models.
     """
-    out, where = Path(out), as_device(device)
+    out, where = Path(out), join(device)
     tuned = Tuned(policy_folder, where, algorithm)
     ids = prompt_ids(tuned.tokenizer, list(prompts))
     pool = fitting(prompts, ids, settings.max_prompt_tokens, seed)
@@ -77,7 +82,7 @@ def train_group(
     run = run_of(algorithm, numbers, seed, models, list(prompts), where.type)
     every = math.ceil(settings.checkpoint_every / settings.epochs) * settings.epochs
     checkpoints = Checkpoints(out.with_name(f"{out.name}.partial"), run, every)
-    recorder = Recorder(tuple(LOGGED), progress)
+    recorder = Recorder(tuple(LOGGED), progress, watch)
     trainer, config = TRAINERS[algorithm]
     tuned.fit(
         repeated(trainer, checkpoints),
@@ -86,8 +91,8 @@ def train_group(
         recorder,
         checkpoints,
         settings.lora,
-        common(where, seed) | _arguments(settings),
-        reward_funcs=_reward(reward_fn or separate_scorer(reward_folder, where)),
+        common(where, seed) | _arguments(settings) | {"reward_weights": [1.0, 0.0] if gold_fn else [1.0]},
+        reward_funcs=[_reward(reward_fn or separate_scorer(reward_folder, where)), *_gold(gold_fn)],
     )
     metrics = [_row(row, settings.batch_size) for row in recorder.rows]
     summary = {
@@ -105,10 +110,11 @@ def train_group(
 
 
 def _arguments(settings: GroupRL) -> dict[str, Any]:
+    parts = pieces(settings.batch_size, settings.gradient_accumulation)
     return {
         "max_steps": settings.steps,
-        "per_device_train_batch_size": settings.batch_size // settings.gradient_accumulation,
-        "gradient_accumulation_steps": settings.gradient_accumulation,
+        "per_device_train_batch_size": parts.micro_batch,
+        "gradient_accumulation_steps": parts.accumulation,
         "num_generations": settings.generations,
         "num_iterations": settings.epochs,
         "learning_rate": settings.learning_rate,
@@ -131,6 +137,17 @@ def _reward(scorer: Scorer) -> Any:
         return [float(score) for score in scores]
 
     return reward
+
+
+def _gold(scorer: Scorer | None) -> list[Any]:
+    """The true quality, logged with weight 0."""
+    if scorer is None:
+        return []
+
+    def gold(prompts: Any, completions: list[str], instruction: list[str], **_: Any) -> list[float]:
+        return [float(score) for score in scorer(instruction, [text.strip() for text in completions])]
+
+    return [gold]
 
 
 def _row(logged: dict[str, float], batch_size: int) -> dict[str, float]:

@@ -14,11 +14,23 @@ from ..models.generate import stop_ids
 from ..models.stack import AdapterStack, Policy, StackFile, as_device, read_stack, write_stack
 from ..progress import Progress, silent
 from ._ppo_actor import Actor
-from ._ppo_checkpoint import ADAPTER, Saved, fingerprint, newest, restore_optimizer, save_checkpoint, write_metrics
+from ._ppo_checkpoint import (
+    ADAPTER,
+    UNWRITTEN,
+    Saved,
+    fingerprint,
+    good_weights,
+    newest,
+    restore_optimizer,
+    save_checkpoint,
+    unwritten,
+    write_metrics,
+)
 from ._ppo_math import KLController
 from ._ppo_prompts import Prompts, fitting, stream
 from ._ppo_reward import Scorer, load_adapters, separate_scorer, shared_scorer, shares_base
 from ._ppo_step import DivergedError, Learner
+from .watch import Watch, unwatched
 
 RECENT = 10
 """Steps over which the summary averages."""
@@ -35,6 +47,8 @@ def train_ppo(
     progress: Progress = silent,
     *,
     reward_fn: Scorer | None = None,
+    gold_fn: Scorer | None = None,
+    watch: Watch = unwatched,
 ) -> Path:
     """Train a LoRA adapter on top of a policy, and write a policy stack of its adapters and the new one.
 
@@ -44,8 +58,11 @@ def train_ppo(
     equal bytes on one machine and number of threads.
 
     An interrupted run leaves `<out>.partial`; the same call continues from its checkpoint to the same final weights.
-    Dropout stays off: with it, ratios would not start at 1. `reward_fn` replaces the reward model (tests, experiments).
-    Raises SeamError for unusable prompts or models, and when numbers cease to be finite (the last good policy is kept).
+    Dropout stays off: with it, ratios would not start at 1. `reward_fn` replaces the reward model (tests, experiments);
+    `gold_fn` knows the true quality of a response, which is measured on every batch (`gold_mean`) and not trained on.
+    `watch` gets each row of metrics as it appears.
+    Raises SeamError for unusable prompts or models, a full disk, and divergence: numbers that cease to be finite, or a
+    KL over `max_kl`. The policy before the update that did it is then kept in `<out>.partial/last_good`.
     """
     out, where = Path(out), as_device(device)
     policy, reward = _read(policy_folder, "policy"), read_stack(reward_folder)
@@ -53,6 +70,7 @@ def train_ppo(
     partial = out.with_name(f"{out.name}.partial")
     saved = newest(partial / "checkpoint", run)
     learner = _learner(policy, reward, reward_folder, prompts, settings, seed, where, saved, reward_fn)
+    learner.gold = gold_fn
     while len(learner.metrics) < settings.steps:
         try:
             learner.step()
@@ -60,10 +78,16 @@ def train_ppo(
             raise _diverged(learner, policy, partial / "last_good", str(error)) from error
         done = len(learner.metrics)
         if done % settings.checkpoint_every == 0 and done < settings.steps:
-            checkpoints = partial / "checkpoint"
             save_checkpoint(
-                checkpoints, learner.actor, learner.optimizer, learner.metrics, learner.controller.coefficient, run
+                partial / "checkpoint",
+                learner.actor,
+                learner.optimizer,
+                learner.metrics,
+                learner.controller.coefficient,
+                learner.good,
+                run,
             )
+        watch(learner.metrics[-1])
         progress(done, settings.steps)
     _write(learner, policy, out)
     shutil.rmtree(partial, ignore_errors=True)
@@ -88,7 +112,7 @@ def _learner(
     saved: Saved | None,
     reward_fn: Scorer | None,
 ) -> Learner:
-    stack = AdapterStack.from_base(policy.base_path, device)
+    stack = AdapterStack.from_base(policy.base_path, device, settings.dtype)
     pool = _pool(stack, prompts, settings, seed)
     for name, folder in policy.adapters:
         stack.load_adapter(name, folder)
@@ -99,7 +123,7 @@ def _learner(
     if shared:
         scorer = shared_scorer(actor.views, reward_names, reward, most_rows)
     else:
-        scorer = reward_fn or separate_scorer(reward_folder, device)
+        scorer = reward_fn or separate_scorer(reward_folder, device, settings.dtype)
     learner = Learner(
         actor,
         scorer,
@@ -114,6 +138,7 @@ def _learner(
     if saved is not None:
         restore_optimizer(learner.optimizer, saved.folder)
         learner.controller.coefficient, learner.metrics = saved.kl_coefficient, saved.metrics
+        learner.good = good_weights(saved.folder, device)
     return learner
 
 
@@ -154,7 +179,7 @@ def _diverged(learner: Learner, policy: StackFile, folder: Path, what: str) -> S
     _write(learner, policy, folder)
     return SeamError(
         f"PPO diverged in step {done + 1} of {learner.settings.steps}: {what}. The last good policy is in {folder}; "
-        "lower rl.ppo.learning_rate or check the reward model, then run again."
+        "lower rl.ppo.learning_rate, raise rl.ppo.kl_coefficient or check the reward model, then run again."
     )
 
 
@@ -162,18 +187,26 @@ def _write(learner: Learner, policy: StackFile, out: Path) -> None:
     # Written beside its place and renamed: a folder that exists is complete.
     beside = out.with_name(f".{out.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    for name, folder in policy.adapters:
-        shutil.copytree(folder, beside / "adapters" / name)
+    try:
+        _fill(learner, policy, beside)
+        if out.exists():
+            shutil.rmtree(out)
+        beside.rename(out)
+    except UNWRITTEN as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise unwritten("outcome", out, error) from error
+
+
+def _fill(learner: Learner, policy: StackFile, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name, source in policy.adapters:
+        shutil.copytree(source, folder / "adapters" / name)
     actor = learner.actor
-    actor.save(beside, beside / "adapters" / actor.adapter)
-    write_metrics(learner.metrics, beside / "metrics.parquet")
+    actor.save(folder, folder / "adapters" / actor.adapter)
+    write_metrics(learner.metrics, folder / "metrics.parquet")
     text = json.dumps(_summary(learner), indent=1, sort_keys=True) + "\n"
-    (beside / "summary.json").write_text(text, "utf-8")
-    write_stack(beside, "policy", policy.base_path, (*actor.frozen, actor.adapter))
-    if out.exists():
-        shutil.rmtree(out)
-    beside.rename(out)
+    (folder / "summary.json").write_text(text, "utf-8")
+    write_stack(folder, "policy", policy.base_path, (*actor.frozen, actor.adapter))
 
 
 def _summary(learner: Learner) -> dict[str, Any]:
@@ -192,6 +225,7 @@ def _summary(learner: Learner) -> dict[str, Any]:
         "prompts_too_long": pool.too_long,
         "first": {name: mean(name, metrics[:RECENT]) for name in averaged},
         "last": {name: mean(name, metrics[-RECENT:]) for name in averaged},
+        "kl_stops": sum(row["kl_stop"] for row in metrics),
         "kl_coefficient": round(learner.controller.coefficient, 6),
         "adapter": learner.actor.adapter,
         "seed": learner.seed,

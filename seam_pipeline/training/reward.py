@@ -16,14 +16,16 @@ from ..errors import SeamError
 from ..experiment import RewardTraining
 from ..models._files import ADAPTERS, HEAD
 from ..models.content import model_content
-from ..models.stack import AdapterStack, RewardModel, StackFile, as_device, read_stack, write_head, write_stack
+from ..models.stack import AdapterStack, RewardModel, StackFile, read_stack, write_head, write_stack
 from ..progress import Progress, silent
 from ._artifacts import copy_adapters, whole_folder, write_metrics, write_summary
 from ._checkpoint import run_of
 from ._early import EarlyStop
 from ._examples import Examples, first_rows, preference_examples
+from ._parallel import join
 from ._trl import SPEED_ONLY, Recorder, Schedule, examples_seen, fit, longest, schedule
 from ._trl_resume import Checkpoints
+from .watch import Watch, unwatched
 
 COLUMNS = ("loss", "learning_rate", "grad_norm", "accuracy", "margin", "mean_reward")
 DEV_PAIRS = 256
@@ -39,6 +41,8 @@ def train_reward(
     seed: int,
     device: str = "cpu",
     progress: Progress = silent,
+    *,
+    watch: Watch = unwatched,
 ) -> dict[str, Any]:
     """Train a reward model on the first n pairs (tables.PREFERENCE), starting from a policy, and write its folder.
 
@@ -49,7 +53,7 @@ def train_reward(
     Raises SeamError when there are too few pairs, the policy can't be loaded or the loss diverges.
     """
     chosen = first_rows(pairs, n, "preference pairs", "reward.ranks")
-    below, where = read_stack(policy_folder), as_device(device)
+    below, where = read_stack(policy_folder), join(device)
     if below.kind != "policy":
         raise SeamError(f"{policy_folder} is a reward model; reward training starts from a policy.")
     stack = _classifier(below, where, seed)
@@ -60,7 +64,7 @@ def train_reward(
     held_out = preference_examples(stack.tokenizer, dev.slice(0, DEV_PAIRS), limit)
     if n and settings.eval_every and not held_out.size:
         raise SeamError("reward.training.eval_every needs dev pairs, and there are none; add data or set it to null.")
-    recorder = Recorder(COLUMNS, progress)
+    recorder = Recorder(COLUMNS, progress, watch)
     plan = schedule(settings, examples.size)
     names = [name for name, _ in below.adapters]
     trained = f"{max(1, len(names)):02d}_rm" if n else None
@@ -69,7 +73,7 @@ def train_reward(
         stack.add_adapter(trained, settings.lora, seed)
         stack.use(*names, trained)
         numbers = settings.model_dump(mode="json", exclude=SPEED_ONLY)
-        run = run_of(numbers, seed, model_content(policy_folder), examples, held_out, str(where))
+        run = run_of(numbers, seed, model_content(policy_folder), examples, held_out, where.type)
         checkpoints = Checkpoints(partial, run, settings.checkpoint_every)
         _train(stack, trained, examples, held_out, plan, settings, recorder, checkpoints, seed)
     counts = {

@@ -17,13 +17,15 @@ from ..experiment import SFT
 from ..models._files import ADAPTERS
 from ..models._reward import pad_right
 from ..models.content import model_content
-from ..models.stack import AdapterStack, as_device, write_stack
+from ..models.stack import AdapterStack, write_stack
 from ..progress import Progress, silent
 from ._artifacts import whole_folder, write_metrics, write_summary
 from ._checkpoint import run_of
 from ._examples import IGNORED, Examples, first_rows, sft_examples
+from ._parallel import join
 from ._trl import SPEED_ONLY, Recorder, Schedule, examples_seen, fit, longest, schedule
 from ._trl_resume import Checkpoints
+from .watch import Watch, unwatched
 
 ADAPTER = "00_sft"
 COLUMNS = ("loss", "learning_rate", "grad_norm", "mean_token_accuracy", "entropy")
@@ -40,6 +42,8 @@ def train_policy(
     seed: int,
     device: str = "cpu",
     progress: Progress = silent,
+    *,
+    watch: Watch = unwatched,
 ) -> dict[str, Any]:
     """Tune the base on the first n rows (tables.SFT), or for n steps on all rows, and write a policy folder.
 
@@ -52,16 +56,16 @@ def train_policy(
     chosen = rows if by_steps else first_rows(rows, n, "SFT examples", "policy.ranks")
     if n and not chosen.num_rows:
         raise SeamError("There are no SFT examples to train on; add data or set the rank to 0.")
-    where = as_device(device)
+    where = join(device)
     stack = AdapterStack.from_base(base, where)
     limit = longest(stack, settings.max_length)
     examples = sft_examples(stack.tokenizer, chosen.slice(0, 0) if n == 0 else chosen, limit)
-    recorder = Recorder(COLUMNS, progress)
+    recorder = Recorder(COLUMNS, progress, watch)
     plan = schedule(settings, examples.size, n if by_steps else None)
     partial = out.with_name(f"{out.name}.partial")
     if n:
         run = run_of(
-            settings.model_dump(mode="json", exclude=SPEED_ONLY), seed, model_content(base), examples, str(where)
+            settings.model_dump(mode="json", exclude=SPEED_ONLY), seed, model_content(base), examples, where.type
         )
         _train(stack, examples, plan, settings, recorder, Checkpoints(partial, run, settings.checkpoint_every), seed)
     held_out = sft_examples(stack.tokenizer, dev.slice(0, DEV_EXAMPLES), limit)

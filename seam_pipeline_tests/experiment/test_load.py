@@ -37,8 +37,8 @@ def test_the_testbed_meets_its_promise() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("selection: {rate: 0.2}", "selection: {rat: 0.2}", "selection.rat: there is no such key"),
-        ("selection: {rate: 0.2}", "selection: {rate: 1.5}", "selection.rate: Input should be less than 1"),
+        ("selection: {rate: 0.2", "selection: {rat: 0.2", "selection.rat: there is no such key"),
+        ("selection: {rate: 0.2", "selection: {rate: 1.5", "selection.rate: Input should be less than 1"),
         ("judge: {kind: gold}", "judge: {kind: openai}", "judge: kind openai needs an endpoint"),
         ("cells: [[1, 1]]", "cells: [[1, 7]]", "cell [1, 7], which is not on the ladders"),
         ("minibatch_size: 8", "minibatch_size: 5", "rl.ppo: minibatch_size must divide batch_size"),

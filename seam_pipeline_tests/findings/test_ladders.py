@@ -71,6 +71,20 @@ def test_ppo_learning_counts_rising_runs():
     assert len(found.figure.panels) == 3
 
 
+def test_ppo_learning_shows_where_the_reward_rose_and_the_true_quality_fell():
+    rising, gold = [0, 1, 2, 3, 4, 5, 6, 7], [9.0, 9, 8, 8, 7, 7, 5, 5]
+    metrics = {
+        ("full", 1, 1, 0): _metrics(rising).append_column("gold_mean", pa.array(gold)),
+        ("full", 1, 1, 1): _metrics(rising).append_column("gold_mean", pa.array(gold[::-1])),
+        ("full", 2, 2, 0): _metrics(rising),
+    }
+    found = ppo_learning(metrics)
+    assert found.numbers["hacked"] == 1
+    assert [row[-1] for row in found.rows] == ["−4.00", "+4.00", None]
+    assert "in 1 of 2 runs the reward rose while it fell" in found.answer
+    assert len(found.figure.panels) == 4
+
+
 def test_data_overview_counts_and_finds_leaks():
     sft = pa.Table.from_pylist(
         [

@@ -59,6 +59,10 @@ METRICS = {
     "response_length_max",
     "ended_fraction",
     "empty_fraction",
+    "score_mean",
+    "logp_gap",
+    "updates",
+    "kl_stop",
 }
 
 

@@ -94,3 +94,18 @@ def _best(policy, objective):
         (-value).backward()
         optimizer.step()
     return value.item()
+
+
+def test_the_true_quality_is_measured_on_the_same_answers_and_not_trained_on(policy, tmp_path):
+    settings = PPO(steps=3, batch_size=8, minibatch_size=8, epochs=1, min_new_tokens=3, max_new_tokens=6, lora=LORA)
+    seen: list[dict] = []
+    plain = train_ppo(policy, policy, PROMPTS, settings, tmp_path / "plain", 1, reward_fn=vowel_share)
+    watched = train_ppo(
+        policy, policy, PROMPTS, settings, tmp_path / "watched", 1,
+        reward_fn=vowel_share, gold_fn=vowel_share, watch=lambda row: seen.append(dict(row)),
+    )  # fmt: skip
+    metrics = pq.read_table(watched / "metrics.parquet").to_pydict()
+    assert metrics["gold_mean"] == metrics["reward_mean"] == [row["reward_mean"] for row in seen]
+    assert "gold_mean" not in pq.read_table(plain / "metrics.parquet").column_names
+    weights = [(out / "adapters" / "01_rl" / "adapter_model.safetensors").read_bytes() for out in (plain, watched)]
+    assert weights[0] == weights[1]

@@ -47,6 +47,7 @@ def test_whiten_of_equal_numbers_is_zero():
 def test_token_kl_estimators():
     logp, reference = tensor([-1.0, -2.0]), tensor([-1.5, -1.0])
     close(token_kl(logp, reference), [0.5, -1.0])
+    close(token_kl(logp, reference, "k2"), [0.125, 0.5])
     close(token_kl(logp, reference, "k3"), [math.exp(-0.5) - 1 + 0.5, math.e - 1 - 1])
 
 
