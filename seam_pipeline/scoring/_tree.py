@@ -24,10 +24,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class Tree:
-    """N nodes: `tokens` [N], `depths` [N] (position in the sequence), and each sequence's nodes in `paths`."""
+    """N nodes in depth-first order: `tokens` [N], `depths` [N] (position in the sequence), `ends` [N] and each
+    sequence's nodes in `paths`. Node j is i or an ancestor of i exactly when j <= i < ends[j]."""
 
     tokens: Ids
     depths: Ids
+    ends: Ids
     paths: list[Ids]
     segments: list[Segment]
 
@@ -47,9 +49,11 @@ def grow(sequences: Sequence[Ids]) -> Tree:
     """
     tokens, depths, paths, segments = [], [], [], []
     before, path, n = np.empty(0, np.int64), np.empty(0, np.int64), 0
+    ends = np.empty(sum(map(len, sequences)), np.int64)
     for sequence in sequences:
         shared = common_prefix(before, sequence)
         fresh = len(sequence) - shared
+        ends[path[shared:]] = n
         path = np.concatenate([path[:shared], np.arange(n, n + fresh)])
         if fresh:
             tokens.append(sequence[shared:])
@@ -57,7 +61,19 @@ def grow(sequences: Sequence[Ids]) -> Tree:
             segments.append(Segment(path, shared))
         paths.append(path)
         before, n = sequence, n + fresh
-    return Tree(np.concatenate(tokens), np.concatenate(depths), paths, segments)
+    ends[path] = n
+    return Tree(np.concatenate(tokens), np.concatenate(depths), ends[:n], paths, segments)
+
+
+def narrow(tree: Tree, first: Sequence[int]) -> tuple[Ids, list[Segment]]:
+    """Nodes of every sequence from its place `first` on, and the segments that hold them, begun at the first one."""
+    needed = np.zeros(len(tree.tokens), np.bool_)
+    for path, place in zip(tree.paths, first, strict=True):
+        needed[path[place:]] = True
+    starts = [(segment, segment.start + needed[segment.path[segment.start :]].argmax()) for segment in tree.segments]
+    return np.flatnonzero(needed), [
+        Segment(segment.path, int(start)) for segment, start in starts if needed[segment.path[start]]
+    ]
 
 
 def lexicographic(sequences: Sequence[Ids]) -> list[int]:

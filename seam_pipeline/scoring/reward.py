@@ -130,7 +130,7 @@ def _last_tokens(
 ) -> list[NDArray[np.float64]]:
     values, done, total = [np.zeros(len(group)) for group in groups], 0, sum(map(len, groups))
     with evaluating(engine.model):
-        for members, batch in engine.batches(groups):
+        for members, batch in engine.batches(groups, [[len(ids) - 1 for ids in group] for group in groups]):
             last = torch.from_numpy(np.array([spots[-1] for spots in batch.spots])).to(engine.device)
             rewards = rm.read(hidden_states(engine.model, batch)[last]).cpu().numpy()
             for (g, place), value in zip(members, rewards, strict=True):

@@ -57,7 +57,7 @@ def test_equals_one_by_one(policy: Policy, layout: Any, budget: int) -> None:
 
 
 def test_logits_are_held_in_parts(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_logprobs, "LOGITS", 7 * 300)
+    monkeypatch.setitem(_logprobs.LOGITS, "cpu", 7 * 300)
     check(policy, score_likelihoods(policy, items(), WHOLE))
 
 
