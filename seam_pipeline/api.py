@@ -6,7 +6,7 @@ tables. Every mistake in them is a `seam_pipeline.errors.SeamError` with one sen
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 
@@ -78,7 +78,7 @@ def select(
     rate: float = 0.2,
     form: Form = "log",
     seed: int = 0,
-    **evidence: pa.Table,
+    **evidence: Any,
 ) -> pa.Table:
     """Which rows stay: id, kept, score, reason in the rows' order; low scores are filtered first, nulls are kept.
 
@@ -89,9 +89,19 @@ def select(
     if not 0 < rate < 1:
         raise SeamError(f"rate {rate} is not between 0 and 1; 0.2 filters a fifth of the rows out.")
     table = in_memory(rows, "rows")
-    table = checked(table, [name for name in DATA_COLUMNS if name in table.column_names or name == "id"], "rows")
+    needed = ("id", "golden_response") if method == "length" else ("id",)
+    table = checked(table, [name for name in DATA_COLUMNS if name in table.column_names or name in needed], "rows")
+    if form not in get_args(Form):
+        raise SeamError(f"form {form!r} is unknown; use one of {', '.join(get_args(Form))}.")
     if method == "seam":
         if scores is None:
             raise SeamError("select by seam needs scores; give score(...).scores.")
-        method, evidence = "seam_contrast", {**evidence, "seam_scores": in_memory(scores, "scores")}
-    return select_rows(method, table, rate, form=form, seed=seed, **evidence)  # type: ignore[arg-type]
+        method, evidence = "seam_contrast", {**evidence, "seam_scores": scores}
+    found = {name: _by_text_id(in_memory(one, name), name) for name, one in evidence.items()}
+    return select_rows(method, table, rate, form=form, seed=seed, **found)  # type: ignore[arg-type]
+
+
+def _by_text_id(table: pa.Table, what: str) -> pa.Table:
+    """The same table with its ids as text, as the rows' are."""
+    ids = checked(table, ["id"], what)["id"]
+    return table.set_column(table.column_names.index("id"), "id", ids)

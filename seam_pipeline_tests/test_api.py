@@ -83,7 +83,7 @@ def test_selection_by_scores_and_by_chance(pair: seam.Pair) -> None:
         (ROWS, {"a": ["x"]}, "rows: 1 ids of column id .'b' first. are not in candidates"),
         ([*ROWS, ROWS[0]], SETS, "rows: id 'a' appears 2 times"),
         (ROWS, [*SETS, {"id": "c", "candidate": "x"}], "candidates: 1 ids .*'c'"),
-        ([], SETS, "rows: column id is missing"),
+        ([], SETS, "rows: there are no rows"),
         ("text", SETS, "rows: a str is no table"),
         ([1, 2], SETS, "rows: a list is no table"),
         ([{"id": "a", "instruction": "x"}], SETS, "rows: column golden_response is missing"),
@@ -112,3 +112,26 @@ def test_selection_refuses_what_makes_no_sense(pair: seam.Pair) -> None:
         seam.select(ROWS)
     with pytest.raises(SeamError, match="no row for id 'b'"):
         seam.select(ROWS, seam.score(pair, ROWS[:1], {"a": ["x"]}).scores)
+
+
+def test_selection_by_evidence_of_the_users_own() -> None:
+    rows = [{**row, "id": n} for n, row in enumerate(ROWS)]
+    kept = seam.select(rows, [{"id": 1, "seam_log": -2.0}, {"id": 0, "seam_log": -1.0}], rate=0.5)
+    assert kept["kept"].to_pylist() == [True, False]
+    hard = [{"id": 0, "perplexity": 90.0}, {"id": 1, "perplexity": 9.0}]
+    assert seam.select(rows, method="perplexity", rate=0.5, perplexities=hard)["kept"].to_pylist() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"scores": [{"id": "a", "seam_log": -1.0}], "form": "prob"}, "SEAM scores: column seam_prob is missing"),
+        ({"scores": [{"id": "a", "seam_log": "low"}]}, "column seam_log has string values"),
+        ({"scores": [{"seam_log": -1.0}]}, "seam_scores: column id is missing"),
+        ({"method": "length"}, "rows: column golden_response is missing"),
+        ({"method": "random", "form": "sum"}, "form 'sum' is unknown"),
+    ],
+)
+def test_odd_evidence_is_one_sentence(arguments: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(SeamError, match=sentence):
+        seam.select([{"id": "a", "instruction": "Why?"}], **arguments)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from .. import __version__
 from ..errors import SeamError
+from ..llm.usage import Usage
 from ..models.content import model_content
 from ..models.stack import Policy, RewardModel, load_policy, load_reward
 from ..progress import Progress
@@ -39,6 +40,8 @@ class Build:
     stages: Stages
     cache: RowCache
     found: dict[str, "VariantTables"] = field(default_factory=dict)
+    usage: Usage | None = None
+    """What the llm variant's requests cost."""
 
     def run(self) -> dict[str, "VariantTables"]:
         """Candidates, rewards and likelihoods of every variant, in the settings' order."""
@@ -106,9 +109,12 @@ class Build:
         replies = self.stages.folder / WORK / "llm_replies.sqlite"
         found = llm_candidates(
             self.prompts.table, self.settings.llm, self.settings.n, self.settings.seed,
-            cache_path=replies, progress=progress,
+            cache_path=replies, progress=progress, used=self._used,
         )  # fmt: skip
-        return self.stages.table(name, stamp(name, content(found)), lambda _: found)
+        return self.stages.kept(name, stamp(name, content(found)), lambda: found)
+
+    def _used(self, usage: Usage) -> None:
+        self.usage = usage
 
     def _adversarial(self, reward: "_Lazy[RewardModel]") -> pa.Table:
         from ..candidates._attacks import Attacks

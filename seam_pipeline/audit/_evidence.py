@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ..experiment import Form
+from ..findings._statistics import Interval, wilson
 from ..scoring.seam import SeamTables
 
 Floats = NDArray[np.float64]
@@ -112,6 +113,11 @@ class Evidence:
         _, first = np.unique(self.row, return_index=True)
         spread = float(self.golden[first].std()) if len(first) > 1 else 0.0
         return spread or None
+
+
+def never_certain(share: Interval) -> Interval:
+    """A bootstrapped share; Wilson's interval where all units have rate 0, or all 1, of which resamples are equal."""
+    return wilson(round(share.value * share.n), share.n) if share.value in (0.0, 1.0) else share
 
 
 _KEYS = ("id", "candidate_index", "candidate")

@@ -12,7 +12,7 @@ from ..findings._statistics import Interval, bootstrap, ratio_rows, wilson
 from ..findings._tables import count_nulls
 from ..report.charts import Curve, curves
 from ..report.figures import Figure, Panel
-from ._evidence import Evidence
+from ._evidence import Evidence, never_certain
 
 MOST_POINTS = 200
 
@@ -58,7 +58,8 @@ def fit(evidence: Mapping[str, Evidence], rate: float) -> Finding:
         ),
         nulls={k: n for v, e in evidence.items() for k, n in _nulls(v, e).items()},
         headline=(number(fooled[first].value, 0, percent=True),
-                  f"of instructions: a worse answer is preferred ({variant_name(first)})"),
+                  f"of instructions: a worse answer is preferred ({variant_name(first)})")
+        if fooled[first].n else None,
         numbers={f"{v}_{name}": value for v, e in evidence.items() for name, value in _numbers(e, fooled[v]).items()},
     )  # fmt: skip
 
@@ -72,7 +73,8 @@ def fooled_share(evidence: Evidence) -> Interval:
 def candidate_share(evidence: Evidence) -> Interval:
     """Share of the candidates that are misjudged, resampling instructions."""
     has = evidence.n_used > 0
-    return bootstrap(ratio_rows, evidence.wrong[has].astype(np.float64), evidence.n_used[has].astype(np.float64))
+    columns = (evidence.wrong[has].astype(np.float64), evidence.n_used[has].astype(np.float64))
+    return never_certain(bootstrap(ratio_rows, *columns))
 
 
 def _shares(variant: str, evidence: Evidence, fooled: Interval) -> Row:

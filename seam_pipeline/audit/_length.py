@@ -11,7 +11,7 @@ from ..findings._names import style_of, variant_name
 from ..findings._statistics import Interval, bootstrap, mean_interval, ratio_rows, spearman_rows
 from ..report.charts import Points, Series, ladder, scatter
 from ..report.figures import Figure, Panel
-from ._evidence import Evidence, Floats
+from ._evidence import Evidence, Floats, never_certain
 
 RESAMPLES = 500
 BINS = ("much shorter", "shorter", "alike", "longer", "much longer")
@@ -106,7 +106,7 @@ def _by_bin(evidence: Evidence) -> list[tuple[str, str, Interval, int]]:
             np.float64
         )
         sizes = np.bincount(evidence.row[chosen]).astype(np.float64)
-        rate = bootstrap(ratio_rows, wrong[sizes > 0], sizes[sizes > 0])
+        rate = never_certain(bootstrap(ratio_rows, wrong[sizes > 0], sizes[sizes > 0]))
         rows.append((name, f"{spans.min():+.0f} to {spans.max():+.0f}".replace("-", "−"), rate, int(chosen.sum())))
     return rows
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..errors import SeamError
 from ..scoring._own_data import checked, read_file, refuse_repeats
-from ..scoring.own import write_whole
+from ..selection._dataset import Dataset, lines_of
 
 ROLES = ("id", "instruction", "golden_response", "worse_response")
 NEEDED = ROLES[1:3]
@@ -24,12 +23,14 @@ TOPIC_COLUMNS = ("topic", "topics", "tag", "tags", "category")
 class Prompts:
     """`table` has `id, instruction, golden_response, worse_response` (null where there is none), in the file's order.
 
-    `topics` are each row's topics, None when the file names none; `topic_column` is where they come from.
+    `lines` are a JSONL file's own lines, None for parquet; `topics` are each row's topics, None when the file names
+    none; `topic_column` is where they come from.
     """
 
     path: Path
     file: pa.Table
     table: pa.Table
+    lines: list[str] | None
     topic_column: str | None
     topics: list[tuple[str, ...]] | None
 
@@ -41,12 +42,7 @@ class Prompts:
     def write_kept(self, kept: Sequence[bool], folder: Path, name: str) -> Path:
         """The kept rows with all their columns, in the input's format; JSONL lines are copied as they are."""
         target = folder / f"{name}{self.path.suffix}"
-        if self.path.suffix == ".parquet":
-            write_whole(target, lambda path: pq.write_table(self.file.filter(pa.array(kept, pa.bool_())), path))
-            return target
-        lines = [line for line in self.path.read_text("utf-8").split("\n") if line.strip()]
-        text = "".join(f"{line}\n" for line, keep in zip(lines, kept, strict=True) if keep)
-        write_whole(target, lambda path: path.write_text(text, "utf-8"))
+        Dataset(self.path, self.ids, None, self.file if self.lines is None else self.lines).write(kept, target)
         return target
 
 
@@ -73,7 +69,8 @@ def read_prompts(path: Path, columns: Mapping[str, str] | None = None, topic_col
             f"{path}: there is no column {topic_column} for topics (found: {', '.join(file.column_names)})."
         )
     topics = None if named is None else [topics_of(value) for value in file[named].to_pylist()]
-    return Prompts(path, file, table.select(ROLES), named, topics)
+    lines = None if path.suffix == ".parquet" else lines_of(path)
+    return Prompts(path, file, table.select(ROLES), lines, named, topics)
 
 
 def read_pool(path: Path, columns: Mapping[str, str] | None = None) -> pa.Table:

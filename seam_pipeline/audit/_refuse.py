@@ -1,20 +1,18 @@
 """What can't run is refused in one sentence before anything heavy happens."""
 
 import json
-import os
 from collections.abc import Iterator
 from importlib.util import find_spec
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import torch
-from transformers import AutoConfig
 
+from ..candidates.llm import read_template
 from ..errors import SeamError
-from ..experiment import LLMEndpoint
+from ..llm.key import find_key
 from ..models._files import ADAPTER_CONFIG, STACK, Base, adapter_base, local, read_json, read_stack
-from ..models._load import _refuse_several_labels, explained, precision
+from ..models._load import configuration, precision, refuse_no_policy, refuse_no_reward
+from ..models._peft import is_adapter, refuse_reward_adapter
 from ._prompts import Prompts
 from .settings import AuditSettings
 
@@ -38,29 +36,13 @@ def refuse_variants(prompts: Prompts, settings: AuditSettings) -> None:
         if settings.llm is None or settings.llm.endpoint is None:
             raise SeamError("The llm variant needs --llm-model (and --llm-url for a server other than OpenAI's).")
         _need("openai", "openai", "The llm variant")
-        _refuse_without_key(settings.llm.endpoint)
+        find_key(settings.llm.endpoint)
+        read_template(settings.llm)
 
 
 def _need(module: str, package: str, what: str) -> None:
     if find_spec(module) is None:
         raise SeamError(f"{what} needs `pip install {package}`.")
-
-
-def _refuse_without_key(endpoint: LLMEndpoint) -> None:
-    address = endpoint.base_url or os.environ.get("OPENAI_BASE_URL")
-    if not os.environ.get(endpoint.api_key_env, "").strip() and not (address and _on_this_machine(address)):
-        raise SeamError(
-            f"The llm variant asks {address or 'the OpenAI API'} and finds no key: "
-            f"set the environment variable {endpoint.api_key_env}."
-        )
-
-
-def _on_this_machine(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def refuse_models(policy: str, reward: str, load_in: str | None = None) -> None:
@@ -71,13 +53,14 @@ def refuse_models(policy: str, reward: str, load_in: str | None = None) -> None:
     precision(load_in, torch.device("cpu"))
     for path, kind in ((policy, "policy"), (reward, "reward")):
         folder = local(path)
-        if folder is not None and (folder / ADAPTER_CONFIG).is_file() and not (folder / STACK).is_file():
+        if folder is not None and is_adapter(folder):
+            if kind == "policy":
+                refuse_reward_adapter(folder)
             base = adapter_base(folder, read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path"))
             _refuse_cut(folder)
         else:
             base = _checked_stack(path, kind)
-        with explained("model", base.path):
-            AutoConfig.from_pretrained(base.path, revision=base.revision, trust_remote_code=False)
+        configuration("model", base)
         if (place := local(base.path)) is not None:
             _refuse_cut(place)
 
@@ -85,8 +68,7 @@ def refuse_models(policy: str, reward: str, load_in: str | None = None) -> None:
 def _checked_stack(path: str, kind: str) -> Base:
     stack = read_stack(path)
     if stack.folder is None or not (stack.folder / STACK).is_file():
-        if kind == "reward":
-            _refuse_several_labels(stack.base)
+        (refuse_no_reward if kind == "reward" else refuse_no_policy)(stack.base)
         return stack.base
     if stack.kind != kind:
         raise SeamError(f"{path} is a {stack.kind} model; give a {kind} model with --{kind}.")
@@ -97,7 +79,10 @@ def _checked_stack(path: str, kind: str) -> Base:
 
 def _refuse_cut(folder: Path) -> None:
     """Compare each safetensors file's size with what its own header promises."""
-    for file in (*sorted(folder.glob("*.safetensors")), *_shards(folder)):
+    files = (*sorted(folder.glob("*.safetensors")), *_shards(folder))
+    if not files:
+        raise SeamError(f"{folder} holds no weights in safetensors files, the only ones read; copy the model again.")
+    for file in files:
         if not file.is_file():
             raise SeamError(f"{file} is missing, though the folder's index names it; copy the model again.")
         with file.open("rb") as stream:

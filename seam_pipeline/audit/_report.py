@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ..findings._format import count
 from ..findings._names import variant_name
 from ..report.page import render
 from ..versions import versions
@@ -65,8 +66,9 @@ def _description(
         f"{summary['variants'][v]['filtered_out']:,} of {len(prompts.ids):,} left out by {variant_name(v)}"
         for v in evidence
     )
+    of = f"{count(len(prompts.ids), 'instruction')} of {short(summary['data'])}"
     return (
-        f"{len(prompts.ids):,} instructions of {short(summary['data'])}, up to {settings.n} candidates each: {names}. "
+        f"{of}, up to {settings.n} candidates each: {names}. "
         f"The filtered datasets leave out the {settings.rate:.0%} with the lowest scores ({left})."
     )
 
@@ -85,8 +87,8 @@ def commands(
             f"seam select --scores {first} --method seam --rate 0.4 --form prob \\\n  --data {data} --out {first}-40",
         )
     ]
-    if "id" not in prompts.file.column_names:
-        again = []
+    if "id" not in prompts.file.column_names or summary["columns"].get("id", "id") != "id":
+        again = []  # `seam select` finds rows by a column of that name
     return [
         (
             "Train on the filtered set instead of the whole one; any trainer that reads the input reads it:",

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from ..progress import Progress
 from ..rowcache import row_key
-from ..scoring.own import write_whole
+from ..wholefile import write_whole
 
 STAMP = b"seam_stamp"
 
@@ -47,11 +47,15 @@ class Stages:
 
     def table(self, name: str, stamp: str, make: Callable[[Progress], pa.Table]) -> pa.Table:
         """The stage's table, made now unless it is finished."""
-        path = self._path(name)
         progress = self.watch.begin(name)
+        return self.kept(name, stamp, lambda: make(progress))
+
+    def kept(self, name: str, stamp: str, make: Callable[[], pa.Table]) -> pa.Table:
+        """The same for a stage that the caller has begun."""
+        path = self._path(name)
         reused = self.finished(name, stamp)
         if not reused:
-            found = make(progress)
+            found = make()
             stamped = found.replace_schema_metadata({**(found.schema.metadata or {}), STAMP: stamp.encode()})
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, lambda place: pq.write_table(stamped, place, compression="zstd"))

@@ -12,7 +12,7 @@ from ..findings._names import style_of, variant_name
 from ..findings._statistics import Interval, holm, mean_interval, p_text
 from ..report.charts import forest
 from ..report.figures import Figure
-from ._evidence import Evidence, Floats
+from ._evidence import Evidence, Floats, never_certain
 from ._topics import Topics
 
 FLIPS, MANY = 4999, 3000
@@ -47,7 +47,8 @@ def topic_bias(evidence: Mapping[str, Evidence], topics: Topics, seed: int = 0) 
             for v, rows in tables.items() for name, rate, p, n in rows
         ),
         n=max((int(e.scored.sum()) for e in shown.values()), default=0),
-        interval=f"Bootstrap over instructions; p by permutation of the topic's label, Holm over {tested} tests.",
+        interval="Bootstrap over instructions"
+        + (f"; p by permutation of the topic's label, Holm over {tested} tests." if tested else "."),
         paper=None,
         caveats=(
             f"Topics: {source}. Those with fewer than {FEWEST} scored instructions stand together as “(small topics)”.",
@@ -88,7 +89,7 @@ def _topic_rows(evidence: Evidence, topics: Topics, seed: int) -> list[tuple[str
         inside = np.zeros(len(share), np.bool_)
         inside[places] = True
         p = permutation_p(share[known], inside[known], seed) if len(places) >= FEWEST and len(kept) > 1 else None
-        rows.append((name, mean_interval(share[places]), p, len(places)))
+        rows.append((name, never_certain(mean_interval(share[places])), p, len(places)))
     adjusted = holm([p for _, _, p, _ in rows])
     rows = [(name, rate, p, n) for (name, rate, _, n), p in zip(rows, adjusted, strict=True)]
     return sorted(rows, key=lambda row: (-(row[1].value or 0.0), row[0]))
@@ -126,6 +127,8 @@ def _topic_answer(tables: Mapping[str, list[tuple[str, Interval, float | None, i
                 f"{name} ({number(rate.value, 0, percent=True)}, {p_text(p)})" for name, rate, p, _ in apart[:3]
             )
             parts.append(f"{variant_name(variant)}: set apart from the rest are {text}")
+        elif len(rows) == 1:
+            parts.append(f"{variant_name(variant)}: all are in one topic, {rows[0][0]}, so there is none to set apart")
         elif rows:
             first = rows[0]
             parts.append(
@@ -134,4 +137,4 @@ def _topic_answer(tables: Mapping[str, list[tuple[str, Interval, float | None, i
             )
     if not parts:
         return "There are too few scored instructions to group."
-    return "; ".join(parts) + f". {tested} tests, corrected (Holm)."
+    return "; ".join(parts) + (f". {tested} tests, corrected (Holm)." if tested else ".")

@@ -24,7 +24,9 @@ def worst(evidence: Mapping[str, Evidence]) -> Finding:
         f"{variant_name(v)}: the lowest score is {number(float(evidence[v].score[places[0][0]]))}"
         for v, places in found.items() if places
     )  # fmt: skip
-    answer = f"{lowest}." if lowest else "No instruction has a misjudged candidate."
+    known = any(e.scored.any() for e in evidence.values())
+    nothing = "No instruction has a misjudged candidate." if known else "No instruction has a score."
+    answer = f"{lowest}." if lowest else nothing
     return Finding(
         key="worst",
         title="The worst instructions",

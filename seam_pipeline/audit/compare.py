@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -86,9 +87,10 @@ class Result:
             per_token = p["loglik"] / p["n_tokens"]
             return float((-math.exp(per_token) if prob else per_token) * p["misjudgement"])
 
-        own = [p for p in self._by_id().get(id_, ()) if p["misjudgement"] > 0]
+        own = [p for p in self._by_id.get(id_, ()) if p["misjudgement"] > 0]
         return sorted(own, key=lambda p: (part(p), p["candidate_index"]))[:k]
 
+    @cached_property
     def _by_id(self) -> Mapping[str, list[Mapping[str, Any]]]:
         groups: dict[str, list[Mapping[str, Any]]] = {}
         for p in self.parts:
@@ -223,11 +225,10 @@ def _shown(one: Result, part: Mapping[str, Any]) -> dict[str, Any]:
 
 def distinct_names(names: Sequence[str]) -> list[str]:
     """The names, equal ones numbered."""
-    seen: dict[str, int] = {}
-    found = []
+    found: list[str] = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        found.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+        tries = (name, *(f"{name} ({number})" for number in range(2, len(names) + 2)))
+        found.append(next(one for one in tries if one not in found))
     return found
 
 

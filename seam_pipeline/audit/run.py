@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 from ..errors import SeamError
 from ..experiment import VARIANT_OF_METHOD, Method
 from ..rowcache import RowCache
-from ..scoring.own import counts, usable_folder, write_scores, write_whole
+from ..scoring.own import counts, usable_folder, write_scores
 from ..scoring.seam import SeamTables, seam_scores
 from ..selection.select import select
+from ..wholefile import write_whole
 from ._build import WORK, Build, VariantTables
 from ._evidence import Evidence
 from ._prompts import Prompts, read_pool, read_prompts
@@ -61,6 +62,7 @@ def run_audit(
         build = Build(prompts, more, str(policy), str(reward), settings, device, stages, cache)
         found = build.run()
     topics = find_topics(prompts, settings, stages, device)
+    usage = None if build.usage is None else build.usage.notes()
     evidence = {variant: _scored(variant, tables, prompts, settings, folder) for variant, tables in found.items()}
     summary: dict[str, Any] = {
         "policy": str(policy),
@@ -70,6 +72,7 @@ def run_audit(
         "device": device,
         "settings": settings.model_dump(mode="json"),
         "columns": dict(columns or {}),
+        "llm_usage": usage,
         "variants": {variant: _numbers(variant, one, found[variant], prompts) for variant, one in evidence.items()},
     }
     page, findings = report_page(prompts, evidence, topics, settings, summary)

@@ -71,6 +71,11 @@ def llm_candidates(
         used(client.usage)
 
 
+def read_template(settings: LLMCandidates) -> str:
+    """The user's prompt template, or the shipped one. Raises SeamError for one that can't be used."""
+    return load_template(settings.template, "seam_pipeline.candidates", TEMPLATE, _FIELDS)
+
+
 def _from_generator(rl: pa.Table, n: int, seed: int, generate: Generator, progress: Progress) -> pa.Table:
     rows, items = Rows(), rl.select(["id", "instruction", "golden_response"]).to_pylist()
     for done, item in enumerate(items, start=1):
@@ -88,7 +93,7 @@ def _from_generator(rl: pa.Table, n: int, seed: int, generate: Generator, progre
 def _from_server(
     rl: pa.Table, settings: LLMCandidates, n: int, client: ChatClient, model: str, progress: Progress
 ) -> pa.Table:
-    template = load_template(settings.template, "seam_pipeline.candidates", TEMPLATE, _FIELDS)
+    template = read_template(settings)
     items = rl.select(["id", "instruction", "golden_response"]).to_pylist()
     per_call = ceil(n / settings.calls)
     prompts = [_prompt(template, item["instruction"], item["golden_response"], per_call) for item in items]

@@ -98,6 +98,15 @@ class _Pairs(click.ParamType):
     metavar="NAME",
     help="Environment variable that holds the key.",
 )
+@click.option(
+    "--llm-max-tokens", type=click.IntRange(1), default=2048, show_default=True, help="Longest reply, of all n answers."
+)
+@click.option(
+    "--llm-budget",
+    type=click.IntRange(1),
+    metavar="TOKENS",
+    help="Prompt and reply tokens that this folder's audits may use; what was not asked is null. Default: no limit.",
+)
 @click.option("--llm-template", type=click.Path(path_type=Path), help="Prompt template instead of the shipped one.")
 @click.option(
     "--recipes",
@@ -160,6 +169,12 @@ def audit(
             f"{variant}: {found['instructions_fooled']} of {found['instructions_scored']} scored instructions have a "
             f"misjudged candidate; {unscored} have no score; {out / found['filtered']} keeps {found['kept']}"
         )
+    if usage := summary["llm_usage"]:
+        click.echo(
+            f"llm: {usage['llm_rows']} replies, {usage['llm_cached']} known before; {usage['llm_requests']} requests, "
+            f"{usage['llm_prompt_tokens']} prompt and {usage['llm_completion_tokens']} reply tokens; "
+            f"failures: {usage['llm_failures']}"
+        )
     click.echo(summary["findings"]["fit"]["answer"])
     click.echo(f"Report: {out / 'report.html'}")
 
@@ -170,7 +185,13 @@ def _settings(options: dict[str, Any]) -> Any:
 
     from ..audit.settings import AuditSettings
 
-    endpoint = {"base_url": options["llm_url"], "model": options["llm_model"], "api_key_env": options["llm_key_env"]}
+    endpoint = {
+        "base_url": options["llm_url"],
+        "model": options["llm_model"],
+        "api_key_env": options["llm_key_env"],
+        "max_tokens": options["llm_max_tokens"],
+        "max_tokens_total": options["llm_budget"],
+    }
     template = options["llm_template"]
     llm = {"generator": "openai", "endpoint": endpoint, "template": None if template is None else str(template)}
     low, high = options["band"]

@@ -65,16 +65,19 @@ def compare(
 ) -> None:  # fmt: skip
     """Do methods, forms, variants and pairs of models agree on the bad instructions?
 
-    DIR is an output of `seam score` or `seam audit`, or a parquet file with id and score, as `seam select` writes it.
+    DIR is an output folder of `seam score`, `seam audit` or `seam select`, or a parquet or JSONL file with id and
+    score.
     """
     from ..audit._results import read_results
     from ..audit.compare import FORMS, compare_scores, likelihood_rows, shown_rows
 
+    if cells and experiment_name is None:
+        raise click.UsageError("--cell chooses pairs of a study; give the study with -e.")
     results = read_results(list(paths))
     if experiment_name is not None:
         results += study_results(experiment_name, [_cell(cell) for cell in cells])
     if not results:
-        raise SeamError("Nothing to compare; give folders of `seam score` or `seam audit`, or -e NAME.")
+        raise SeamError("Nothing to compare; give folders of `seam score`, `seam audit` or `seam select`, or -e NAME.")
     pairs = compare_scores(results, rate, [form, *(other for other in FORMS if other != form)])
     likelihoods = list(likelihood_rows(results))
     shown = list(shown_rows(results, show, form))
@@ -190,7 +193,8 @@ def _columns(rows: Sequence[tuple[str, ...]]) -> list[str]:
 def _text(row: dict[str, Any]) -> str:
     from ..findings._format import number, shorten
 
-    lines = ["", f"{row['name']}, score {number(row['score'])} (id {row['id']})"]
+    score = f"{row['score']:.3g}".replace("-", "−")
+    lines = ["", f"{row['name']}, score {score} (id {row['id']})"]
     if row["instruction"] is not None:
         lines += [f"  instruction: {shorten(row['instruction'])}"]
         reward = "" if row["golden_reward"] is None else f", reward {number(row['golden_reward'])}"
@@ -213,7 +217,8 @@ def _write(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from ..scoring.own import usable_folder, write_whole
+    from ..scoring.own import usable_folder
+    from ..wholefile import write_whole
 
     folder = usable_folder(out)
     rows = [pair.row() for pair in pairs]

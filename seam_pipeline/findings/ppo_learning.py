@@ -118,7 +118,16 @@ def _row(key: Run, run: _Learning) -> Row:
     known = np.isfinite(rise)
     reward = (run.first, run.last, number(rise, signed=True)) if known else (None, None, None)
     gold = _change(run, "gold_mean")
-    return (method_name(method), pm, rm, seed, len(run.steps), *reward, *ends, None if gold is None else number(gold, signed=True))
+    return (
+        method_name(method),
+        pm,
+        rm,
+        seed,
+        len(run.steps),
+        *reward,
+        *ends,
+        None if gold is None else number(gold, signed=True),
+    )
 
 
 def _change(run: _Learning, column: str) -> float | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from ..errors import SeamError
-from ._batch_api import BatchAPI, State
+from ._batch_api import BatchAPI, NoBatchAPIError, State
 from ._batch_lines import read_results, request_line, write_lines
 from ._batch_store import BatchStore, Open
 from ._cache import ReplyCache
@@ -79,12 +79,18 @@ class BatchRun:
         for batch in self._store.open():
             if batch.batch_id is not None:
                 batches.append(batch)
-            elif (found := await self._api.find(batch.tag)) is not None:
+            elif (found := await self._at_server(batch)) is not None:
                 batches.append(self._store.submitted(batch, found))
             else:
                 self._store.drop(batch)
                 self._path(batch).unlink(missing_ok=True)
         return batches
+
+    async def _at_server(self, batch: Open) -> str | None:
+        try:
+            return await self._api.find(batch.tag)
+        except NoBatchAPIError:
+            return None
 
     async def _has_ended(self, batch: Open) -> bool:
         state = await self._api.state(batch.batch_id or "")

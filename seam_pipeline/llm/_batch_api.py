@@ -13,6 +13,10 @@ _TAG = "seam_tag"
 _ENDED = ("completed", "failed", "expired", "cancelled")
 
 
+class NoBatchAPIError(SeamError):
+    """The server knows no batches, so it holds none."""
+
+
 class State(NamedTuple):
     """A batch at the server; `said` is what it reports of a failure."""
 
@@ -96,7 +100,7 @@ class BatchAPI:
 
     def _failed(self, error: openai.APIError, what: str) -> SeamError:
         if isinstance(error, openai.NotFoundError):
-            return SeamError(
+            return NoBatchAPIError(
                 f"The server at {self._server.base_url} has no Batch API; set the endpoint's mode: direct."
             )
         try:

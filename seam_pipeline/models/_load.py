@@ -128,6 +128,19 @@ def load_tokenizer(path: str | Path, revision: str | None = None, *, needs_end: 
     return tokenizer
 
 
+def refuse_no_policy(base: Base) -> None:
+    """Raise SeamError for a classifier, which has no head that writes text; reads the configuration only."""
+    names = configuration("model", base).architectures or []
+    if any("Classification" in name or "RewardModel" in name for name in names):
+        raise SeamError(f"{base.path} is a {names[0]}, which writes no text; give a causal language model.")
+
+
+def configuration(what: str, base: Base) -> Any:
+    """A model's `config.json`. Raises SeamError when it can't be had."""
+    with explained(what, base.path):
+        return AutoConfig.from_pretrained(base.path, revision=base.revision, trust_remote_code=False)
+
+
 def load_causal(base: Base, device: torch.device, dtype: str | torch.dtype | None) -> Any:
     """A frozen causal language model in evaluation mode. Raises SeamError when weights are missing."""
     with explained("model", base.path):
@@ -148,7 +161,7 @@ def load_classifier(base: Base, device: torch.device, dtype: str | torch.dtype |
     Raises SeamError for several labels or missing weights.
     """
     if not headless:
-        _refuse_several_labels(base)
+        refuse_no_reward(base)
     with explained("reward model", base.path):
         model, info = AutoModelForSequenceClassification.from_pretrained(
             base.path,
@@ -162,10 +175,10 @@ def load_classifier(base: Base, device: torch.device, dtype: str | torch.dtype |
     return frozen(model, device)
 
 
-def _refuse_several_labels(base: Base) -> None:
-    with explained("reward model", base.path):
-        config = AutoConfig.from_pretrained(base.path, revision=base.revision, trust_remote_code=False)
-    names = getattr(config, "architectures", None) or []
+def refuse_no_reward(base: Base) -> None:
+    """Raise SeamError unless it is a sequence classifier with one label; reads the configuration only."""
+    config = configuration("reward model", base)
+    names = config.architectures or []
     if names and not any("SequenceClassification" in name or "RewardModel" in name for name in names):
         raise SeamError(
             f"{base.path} is a {names[0]} without a reward head; give a sequence classifier with one label."

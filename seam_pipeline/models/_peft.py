@@ -8,7 +8,7 @@ from peft import LoraConfig, PeftModel
 
 from ..errors import SeamError
 from ._compat import quiet
-from ._files import ADAPTER_CONFIG, STACK, adapter_base, local
+from ._files import ADAPTER_CONFIG, STACK, adapter_base, local, read_json
 from ._load import explained, frozen, load_causal, load_classifier, load_tokenizer, mergeable, read_adapter
 
 
@@ -18,15 +18,23 @@ def is_adapter(path: str | Path) -> bool:
     return folder is not None and (folder / ADAPTER_CONFIG).is_file() and not (folder / STACK).is_file()
 
 
+def refuse_reward_adapter(folder: Path) -> None:
+    """Raise SeamError for an adapter that was trained as a classifier: as a policy it would write what nobody meant."""
+    if read_json(folder / ADAPTER_CONFIG).get("task_type") == "SEQ_CLS":
+        raise SeamError(f"Adapter {folder} is of a sequence classifier (task_type SEQ_CLS); give a policy's.")
+
+
 def open_adapter(
     folder: Path, device: torch.device, dtype: str | torch.dtype | None, *, classifier: bool
 ) -> tuple[Any, Any]:
     """(model, tokenizer) of an adapter on the base that it names; merged in memory when float32.
 
-    Raises SeamError when the base is unknown, doesn't fit, or a reward adapter brings no head.
+    Raises SeamError when the base is unknown, doesn't fit, a reward adapter brings no head, or a policy's is one.
     """
     config, state = read_adapter(folder)
     base = adapter_base(folder, config.base_model_name_or_path)
+    if not classifier:
+        refuse_reward_adapter(folder)
     if classifier and not any(".score." in key or ".classifier." in key for key in state):
         raise SeamError(f"Adapter {folder} brings no reward head (modules_to_save: score); save it with its head.")
     model = load_classifier(base, device, dtype, headless=True) if classifier else load_causal(base, device, dtype)

@@ -87,8 +87,7 @@ def checked(table: pa.Table, columns: Sequence[str], path: Path | str) -> pa.Tab
     if missing is not None:
         found = ", ".join(table.column_names) or "none"
         raise SeamError(f"{path}: column {missing} is missing (found: {found}); it needs {', '.join(columns)}.")
-    if table.num_rows == 0:
-        raise SeamError(f"{path}: there are no rows; give at least one.")
+    _refuse_empty(table.num_rows, path)
     return pa.table({name: _typed(table[name], name, path) for name in columns})
 
 
@@ -108,24 +107,33 @@ def read_file(path: Path) -> pa.Table:
 
 def _load_lines(path: Path) -> pa.Table:
     # Not Arrow's reader: it turns texts that look like dates into dates.
-    rows: list[dict[str, Any]] = []
-    number = 0
     try:
-        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
-            if line.strip():
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SeamError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8.") from error
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
                 rows.append(json.loads(line))
-                if not isinstance(rows[-1], dict):
-                    raise SeamError(f"{path}: line {number} is not a JSON object; write one object per line.")
-    except ValueError as error:
-        raise SeamError(f"{path}: line {number} is not JSON ({_first_line(error)}); write it again.") from error
+            except ValueError as error:
+                raise SeamError(f"{path}: line {number} is not JSON ({_first_line(error)}); write it again.") from error
+            if not isinstance(rows[-1], dict):
+                raise SeamError(f"{path}: line {number} is not a JSON object; write one object per line.")
     return _table(rows, path)
 
 
 def _table(rows: Sequence[Mapping[str, Any]], path: Path | str) -> pa.Table:
+    _refuse_empty(len(rows), path)
     columns: dict[str, Any] = {}
     for name in dict.fromkeys(key for row in rows for key in row):
         try:
             columns[name] = pa.array([row.get(name) for row in rows])
+        except UnicodeEncodeError as error:
+            raise SeamError(
+                f"{path}: column {name} holds half a character (a lone surrogate, {error.object[error.start]!r}); "
+                "write the text again."
+            ) from error
         except (pa.ArrowException, OverflowError) as error:
             if name not in USED:
                 columns[name] = pa.array([json.dumps(row.get(name), default=str) for row in rows])
@@ -149,6 +157,11 @@ def _typed(column: pa.ChunkedArray, name: str, path: Path | str) -> pa.ChunkedAr
     if not known and not (name == "id" and pa.types.is_integer(column.type)):
         raise SeamError(f"{path}: column {name} has {column.type} values; it must hold text.")
     return pc.cast(column, pa.string())
+
+
+def _refuse_empty(n_rows: int, path: Path | str) -> None:
+    if n_rows == 0:
+        raise SeamError(f"{path}: there are no rows; give at least one.")
 
 
 def refuse_repeats(table: pa.Table, keys: list[str], path: Path | str) -> None:

@@ -1,8 +1,6 @@
 """Bring your own policy, reward model, prompts and candidates: `seam score` and `seam_pipeline.score`."""
 
 import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +14,7 @@ from ..errors import SeamError
 from ..experiment import Scoring
 from ..models.stack import Policy, RewardModel, load_policy, load_reward
 from ..progress import Progress, silent
+from ..wholefile import write_whole
 from ._engine import Layout
 from ._own_data import read_own
 from .items import items_of
@@ -142,15 +141,3 @@ def usable_folder(out: Path) -> Path:
     except OSError as error:
         raise SeamError(f"{out} can't be used as the output folder ({error.strerror}); give another.") from error
     return out
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write to a temporary neighbour first, so that readers see the old file or the new one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -1,10 +1,8 @@
 """A user's dataset, filtered without touching what is kept: JSONL lines as they are, parquet with its schema."""
 
 import json
-import os
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..errors import SeamError
+from ..wholefile import write_whole
 
 LINES = (".jsonl", ".ndjson")
 FORMATS = (".parquet", *LINES)
@@ -72,6 +71,11 @@ def _read_parquet(path: Path) -> pa.Table:
         raise SeamError(f"{path} can't be read as parquet ({str(error).splitlines()[0]}); write it again.") from error
 
 
+def lines_of(path: Path) -> list[str]:
+    """A JSONL file's lines as they are, without the blank ones."""
+    return [line for line in _text(path).split("\n") if line.strip()]
+
+
 def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8")
@@ -100,15 +104,3 @@ def _id(value: Any, number: int, path: Path) -> str:
         what = "has no id" if value is None else f"has the id {value!r}"
         raise SeamError(f"{path}: row {number} {what}; an id is text or a whole number.")
     return str(value)
-
-
-def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
-    """Write to a temporary neighbour first, so that readers see the old file or the new one."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -43,6 +43,12 @@ def by_baseline(ids: Sequence[str], scores: pa.Table) -> Scores:
 
 
 def _column(ids: Sequence[str], table: pa.Table, column: str, what: str) -> Scores:
+    absent = next((name for name in ("id", column) if name not in table.column_names), None)
+    if absent is not None:
+        raise SeamError(f"{what}: column {absent} is missing (found: {', '.join(table.column_names)}).")
+    kind = table[column].type
+    if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        raise SeamError(f"{what}: column {column} has {kind} values; it must hold numbers.")
     rows = dict(zip(table["id"].to_pylist(), table[column].to_pylist(), strict=True))
     if len(rows) < table.num_rows:
         twice = Counter(table["id"].to_pylist()).most_common(1)[0][0]
@@ -50,5 +56,6 @@ def _column(ids: Sequence[str], table: pa.Table, column: str, what: str) -> Scor
     missing = next((id_ for id_ in ids if id_ not in rows), None)
     if missing is not None:
         raise SeamError(f"{what} have no row for id {missing!r}; score the same RL rows that are selected from.")
-    reasons = {id_: why for id_, why in zip(table["id"].to_pylist(), table["reason"].to_pylist(), strict=True) if why}
+    whys = table["reason"].to_pylist() if "reason" in table.column_names else [None] * table.num_rows
+    reasons = {id_: why for id_, why in zip(table["id"].to_pylist(), whys, strict=True) if why}
     return [rows[id_] for id_ in ids], reasons

@@ -55,7 +55,9 @@ def read_scores(path: Path) -> OwnScores:
     """A folder with scores.parquet, or a parquet or JSONL file with unique ids. Raises SeamError for anything else."""
     file = path / "scores.parquet" if path.is_dir() else path
     if path.is_dir() and not file.is_file():
-        raise SeamError(f"{path}: there is no scores.parquet; give the folder that `seam score` wrote, or a table.")
+        inner = sorted(str(found.parent) for found in path.glob("*/scores.parquet"))
+        what = f"one of {', '.join(inner)}" if inner else "the folder that `seam score` wrote, or a table"
+        raise SeamError(f"{path}: there is no scores.parquet; give {what}.")
     table = read_file(file)
     ids = checked(table, ("id",), file)["id"]
     table = table.set_column(table.column_names.index("id"), "id", ids)

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 
 from ..errors import SeamError
 from ..experiment import VARIANT_OF_METHOD, Form
-from ._dataset import FORMATS, LINES, Dataset, read_dataset, write_whole
+from ..wholefile import write_whole
+from ._dataset import FORMATS, LINES, Dataset, read_dataset
 from ._lowest import lowest_out, n_filtered
 from ._own_evidence import NEEDS, own_scores, read_scores
 
@@ -65,7 +66,7 @@ def select_own(
     if selected["score"].null_count == len(ids):
         why = next(iter(reasons.values()), "there are no rows")
         raise SeamError(f"{own.path}: no instruction has a {method} score ({why}); there is nothing to select by.")
-    places = _places(Path(out), dataset)
+    places = _places(Path(out), dataset, own.path)
     settings: dict[str, tuple[str, Any]] = {
         "seam": ("form", form),
         "random": ("seed", seed),
@@ -115,7 +116,7 @@ def _in_order(dataset: Dataset, ids: Sequence[str]) -> list[str | None] | None:
     return [by_id[id_] for id_ in ids]
 
 
-def _places(out: Path, dataset: Dataset | None) -> Places:
+def _places(out: Path, dataset: Dataset | None, scores: Path) -> Places:
     is_file = out.suffix in FORMATS and not out.is_dir()
     folder = out.parent if is_file else out
     try:
@@ -131,9 +132,26 @@ def _places(out: Path, dataset: Dataset | None) -> Places:
         raise SeamError(f"--out {out}: the dataset is {dataset.path.suffix}, and so is what is kept; use that ending.")
     else:
         places = Places(folder / f"{out.stem}.selection.parquet", out, folder / f"{out.stem}.summary.json")
-    if dataset is not None and places.filtered is not None and places.filtered.resolve() == dataset.path.resolve():
-        raise SeamError(f"--out {out} would overwrite the dataset {dataset.path}; give another.")
+    _refuse_overwriting(places, out, *([scores] if dataset is None else [scores, dataset.path]))
     return places
+
+
+def _refuse_overwriting(places: Places, out: Path, *inputs: Path) -> None:
+    """What was read stays, and so does the summary of another command."""
+    written = {path.resolve() for path in places if path is not None}
+    for path in inputs:
+        if path.resolve() in written:
+            raise SeamError(f"--out {out} would overwrite {path}, which is read; give another.")
+    if places.summary.is_file() and not _is_selections(places.summary):
+        raise SeamError(f"--out {out} would overwrite {places.summary}, which is not of `seam select`; give another.")
+
+
+def _is_selections(summary: Path) -> bool:
+    try:
+        found = json.loads(summary.read_text("utf-8"))
+    except ValueError:
+        return False
+    return isinstance(found, dict) and "method" in found
 
 
 def _write(places: Places, selected: pa.Table, dataset: Dataset | None, summary: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification
 
@@ -134,6 +135,13 @@ FAULTS: dict[str, tuple[str, Callable[[Path], None], str]] = {
 }
 
 
+AUDIT_FAULTS = {
+    **FAULTS,
+    "no weights": ("policy", no_weights, "holds no weights in safetensors files"),
+    "a reward model": ("policy", lambda folder: None, "is a LlamaForSequenceClassification, which writes no text"),
+}
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_models_that_cannot_be_used_are_refused(
     capsys: Any, models: dict[str, Path], tmp_path: Path, fault: str
@@ -156,12 +164,12 @@ def test_a_tokenizer_without_a_pad_token_scores_the_same(capsys: Any, models: di
     assert table(tmp_path, "candidate_scores") == before
 
 
-@pytest.mark.parametrize("fault", ["cut short", "several labels"])
+@pytest.mark.parametrize("fault", ["cut short", "several labels", "no weights", "a reward model"])
 def test_audit_refuses_models_before_it_builds_anything(
     capsys: Any, models: dict[str, Path], tmp_path: Path, fault: str
 ) -> None:
-    which, damage, sentence = FAULTS[fault]
-    folder = copy(models[which], tmp_path)
+    which, damage, sentence = AUDIT_FAULTS[fault]
+    folder = copy(models["reward" if fault == "a reward model" else which], tmp_path)
     damage(folder)
     paths = {**models, which: folder}
     data = jsonl(tmp_path / "d.jsonl", [{**row, "topic": "t"} for row in DATA])
@@ -172,6 +180,24 @@ def test_audit_refuses_models_before_it_builds_anything(
     assert status == 2
     assert sentence in err
     assert not list((tmp_path / "out").glob("contrast/*"))
+
+
+@pytest.mark.parametrize("command", ["score", "audit"])
+def test_a_reward_models_adapter_is_no_policy(
+    capsys: Any, models: dict[str, Path], tmp_path: Path, command: str
+) -> None:
+    with quiet():
+        base = AutoModelForSequenceClassification.from_pretrained(models["policy"], num_labels=1)
+        config = LoraConfig(r=2, target_modules=["q_proj"], task_type="SEQ_CLS")
+        get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    sets = ("--candidates", str(jsonl(tmp_path / "c.jsonl", SETS))) if command == "score" else ()
+    status, _, err = run(
+        capsys, command, "--policy", str(tmp_path / "adapter"), "--reward", str(models["reward"]),
+        "--data", str(jsonl(tmp_path / "d.jsonl", DATA)), *sets, "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert status == 2
+    assert "is of a sequence classifier (task_type SEQ_CLS); give a policy's" in err
+    assert not list(tmp_path.glob("out/*/*.parquet"))
 
 
 @pytest.mark.parametrize("command", ["score", "audit"])

@@ -101,3 +101,4 @@ def test_likelihoods_and_texts_of_the_worst() -> None:
 
 def test_equal_names_are_numbered() -> None:
     assert distinct_names(["a", "b", "a"]) == ["a", "b", "a (2)"]
+    assert distinct_names(["a", "a", "a (2)"]) == ["a", "a (2)", "a (2) (2)"]

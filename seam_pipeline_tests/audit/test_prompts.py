@@ -38,7 +38,8 @@ def test_columns_may_have_other_names(tmp_path: Path) -> None:
         ([{"instruction": "a", "golden_response": None}], "column golden_response is null in 1 rows"),
         ([{"id": 1, "instruction": "a", "golden_response": "b"}] * 2, "id '1' appears 2 times"),
         ([{"instruction": "a", "golden_response": 3}], "column golden_response has int64 values"),
-        ([], "is missing"),
+        ([], "there are no rows"),
+        ([{"instruction": "half \ud83c", "golden_response": "b"}], "column instruction holds half a character"),
     ],
 )
 def test_faults_are_one_sentence(tmp_path: Path, rows: list[dict[str, object]], sentence: str) -> None:

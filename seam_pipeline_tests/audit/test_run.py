@@ -1,16 +1,22 @@
 """A whole audit on tiny models, stopped and gone on with, against `seam score`."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from seam_pipeline.audit._build import Build, VariantTables
+from seam_pipeline.audit._prompts import read_prompts
+from seam_pipeline.audit._results import read_results
+from seam_pipeline.audit._stages import Stages
 from seam_pipeline.audit.run import run_audit
 from seam_pipeline.audit.settings import AuditSettings
 from seam_pipeline.errors import SeamError
 from seam_pipeline.progress import Progress
+from seam_pipeline.rowcache import RowCache
 from seam_pipeline.scoring.own import score_own
 
 from ..llm.server import scripted_server
@@ -20,8 +26,8 @@ SETTINGS = AuditSettings.model_validate(
     {"n": 3, "rate": 0.5, "contrast": {"low": 0.3, "high": 0.99}, "variants": ("contrast",)}
 )
 
-
 ELSEWHERE = {"base_url": "http://x.example/v1", "model": "m", "api_key_env": "SEAM_NO_KEY"}
+GPT = {"generator": "openai", "endpoint": {"base_url": "http://127.0.0.1:9/v1", "model": "m"}}
 
 
 class KilledError(Exception):
@@ -41,6 +47,17 @@ class Recorder:
 
     def end(self, stage: str, reused: bool) -> None:
         self.stages[stage] = reused
+
+
+def built(
+    models: dict[str, Path], data: Path, out: Path, settings: AuditSettings = SETTINGS, policy: str = "policy"
+) -> tuple[dict[str, VariantTables], dict[str, bool]]:
+    """The stages of an audit without its page, which costs most of the time: (tables, which were there before)."""
+    watch = Recorder()
+    with RowCache(out / ".work" / "rows.sqlite") as cache:
+        paths = (str(models[policy]), str(models["reward"]))
+        found = Build(read_prompts(data), None, *paths, settings, "cpu", Stages(out, watch), cache).run()
+    return found, {name.removeprefix("contrast/"): reused for name, reused in watch.stages.items()}
 
 
 @pytest.fixture(scope="module")
@@ -102,25 +119,20 @@ def test_the_page_is_whole_and_says_nothing_of_the_machine(audited: Path) -> Non
     assert "src=" not in page
 
 
-@pytest.mark.parametrize("stage", ["contrast/candidates", "contrast/likelihoods"])
-def test_a_killed_audit_goes_on(stage: str, audited: Path, models: dict[str, Path], data: Path, tmp_path: Path) -> None:
-    with pytest.raises(KilledError):
-        run_audit(models["policy"], models["reward"], data, tmp_path, SETTINGS, watch=Recorder(stage))
-    assert not (tmp_path / "report.html").exists()
+def test_a_killed_audit_goes_on(audited: Path, models: dict[str, Path], data: Path, tmp_path: Path) -> None:
+    for stage in ("contrast/candidates", "contrast/rewards", "contrast/likelihoods"):
+        with pytest.raises(KilledError):
+            run_audit(models["policy"], models["reward"], data, tmp_path, SETTINGS, watch=Recorder(stage))
+        assert not (tmp_path / "report.html").exists()
     watch = Recorder()
     run_audit(models["policy"], models["reward"], data, tmp_path, SETTINGS, watch=watch)
-    order = ["contrast/candidates", "contrast/rewards", "contrast/likelihoods"]
-    assert watch.stages == {name: order.index(name) < order.index(stage) for name in order}
+    assert watch.stages == {"contrast/candidates": True, "contrast/rewards": True, "contrast/likelihoods": False}
     assert files(tmp_path) == files(audited)
 
 
-def test_only_what_depends_on_a_change_is_made_again(
-    audited: Path, models: dict[str, Path], data: Path, tmp_path: Path
-) -> None:
+def test_only_what_depends_on_a_change_is_made_again(models: dict[str, Path], data: Path, tmp_path: Path) -> None:
     def reused(policy: str, settings: AuditSettings) -> dict[str, bool]:
-        watch = Recorder()
-        run_audit(models[policy], models["reward"], data, tmp_path, settings, watch=watch)
-        return {name.removeprefix("contrast/"): reused for name, reused in watch.stages.items()}
+        return built(models, data, tmp_path, settings, policy)[1]
 
     assert not any(reused("policy", SETTINGS).values())
     assert all(reused("policy", SETTINGS.model_copy(update={"rate": 0.2, "form": "prob"})).values())
@@ -134,13 +146,11 @@ def test_only_what_depends_on_a_change_is_made_again(
 
 
 def test_a_damaged_stage_is_made_again(models: dict[str, Path], data: Path, audited: Path, tmp_path: Path) -> None:
-    run_audit(models["policy"], models["reward"], data, tmp_path, SETTINGS)
-    file = tmp_path / "contrast" / "rewards.parquet"
+    out = Path(shutil.copytree(audited, tmp_path / "out"))
+    file = out / "contrast" / "rewards.parquet"
     file.write_bytes(file.read_bytes()[:-40])
-    watch = Recorder()
-    run_audit(models["policy"], models["reward"], data, tmp_path, SETTINGS, watch=watch)
-    assert watch.stages["contrast/rewards"] is False
-    assert files(tmp_path) == files(audited)
+    assert built(models, data, out)[1] == {"candidates": True, "rewards": False, "likelihoods": True}
+    assert files(out) == files(audited)
 
 
 def test_a_pool_adds_neighbours_under_ids_of_its_own(models: dict[str, Path], data: Path, tmp_path: Path) -> None:
@@ -148,7 +158,11 @@ def test_a_pool_adds_neighbours_under_ids_of_its_own(models: dict[str, Path], da
         tmp_path / "more.jsonl",
         [{"id": "q0", "instruction": "How do I brew a pale ale in a barn?", "golden_response": "Sweep it first."}],
     )
-    run_audit(models["policy"], models["reward"], data, tmp_path / "out", SETTINGS, pool=pool)
+    with pytest.raises(KilledError):  # before the models and the page
+        run_audit(
+            models["policy"], models["reward"], data, tmp_path / "out", SETTINGS, pool=pool,
+            watch=Recorder("contrast/rewards"),
+        )  # fmt: skip
     found = pq.read_table(tmp_path / "out" / "contrast" / "candidates.parquet")
     assert "more:q0" in found["source"].to_pylist()
 
@@ -167,8 +181,9 @@ def test_two_variants_agree_or_not_and_llm_replies_are_kept(
         )
         summary = run_audit(models["policy"], models["reward"], data, tmp_path, settings)
         asked = len(server.requests)
-        run_audit(models["policy"], models["reward"], data, tmp_path, settings)
+        assert all(built(models, data, tmp_path, settings)[1].values())
         assert len(server.requests) == asked == 6
+    assert (summary["llm_usage"]["llm_requests"], summary["llm_usage"]["llm_failures"]) == (6, "none")
     assert summary["variants"]["llm"]["candidates"] == 18
     assert "agreement" in summary["findings"]
 
@@ -182,6 +197,7 @@ def test_two_variants_agree_or_not_and_llm_replies_are_kept(
             {},
             "SEAM_NO_KEY",
         ),
+        ({"variants": ("llm",), "llm": {**GPT, "template": "nowhere.txt"}}, {}, "template nowhere.txt could not be"),
         ({"variants": ("adversarial",)}, {"worse_response": [None] * 6}, "there is none"),
     ],
 )  # fmt: skip
@@ -204,3 +220,29 @@ def test_attacks_start_from_worse_responses_and_rows_without_one_are_null(
     assert scores["q2"]["seam_log"] is None
     assert "worse response" in scores["q2"]["reason"]
     assert "of 5 instructions with a worse response" in summary["findings"]["fit"]["answer"]
+
+
+def test_the_key_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "key").write_text("sk-some-key")
+    monkeypatch.setenv("SEAM_NO_KEY_FILE", str(tmp_path / "key"))
+    data = jsonl(tmp_path / "p.jsonl", prompts())
+    settings = AuditSettings.model_validate(
+        {"variants": ("llm",), "llm": {"generator": "openai", "endpoint": ELSEWHERE}}
+    )
+    with pytest.raises(SeamError, match="No model folder at nowhere/at/policy"):  # past the key
+        run_audit("nowhere/at/policy", "nowhere/at/reward", data, tmp_path / "out", settings)
+
+
+def test_files_have_the_permissions_of_other_new_files(audited: Path) -> None:
+    (audited / "plain").write_text("")
+    assert (audited / "report.html").stat().st_mode == (audited / "plain").stat().st_mode
+    (audited / "plain").unlink()
+
+
+def test_a_variant_of_other_prompts_is_not_compared(audited: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(audited, tmp_path / "out"))
+    assert [one.name for one in read_results([out])] == ["out: SEAM-Contrast"]
+    fewer = pq.read_table(out / "prompts.parquet").slice(0, 5)
+    pq.write_table(fewer, out / "prompts.parquet")
+    with pytest.raises(SeamError, match="contrast is of other prompts than"):
+        read_results([out])

@@ -57,7 +57,7 @@ def test_nothing_scored_is_said_and_not_a_number() -> None:
     sections = [fit({"contrast": found}, 0.2), worst({"contrast": found}), length_bias({"contrast": found}),
                 topic_bias({"contrast": found}, Topics({"t": [0, 1]}, "topic"))]  # fmt: skip
     assert "nothing is known" in sections[0].answer
-    assert "No instruction has a misjudged candidate" in sections[1].answer
+    assert sections[1].answer == "No instruction has a score."
     assert "nothing to measure" in sections[2].answer
     assert "too few" in sections[3].answer
 
@@ -153,3 +153,19 @@ def test_the_correction_is_holms() -> None:
     assert 0.05 < max(raw.values()) < 1
     rows = topic_bias({"contrast": found}, topics).rows
     assert {row[1]: row[4] for row in rows} == {name: p_text(p) for name, p in adjusted.items()}
+
+
+def test_equal_units_are_not_certainty() -> None:
+    cells = {f"q{n}": [("x y z w", -1.0, 0.0, 1.0)] * 3 for n in range(8)}
+    none = candidate_share(evidence_of(cells))
+    assert (none.value, none.low, none.n) == (0.0, 0.0, 8)
+    assert none.high == pytest.approx(0.3244, abs=1e-4)  # Wilson: z² / (n + z²)
+    finding = length_bias({"contrast": evidence_of(cells)})
+    assert finding.more[0].rows[0][2:4] == ("0%", "0% to 32%")
+
+
+def test_one_topic_has_nothing_to_be_set_apart_from() -> None:
+    cells = {f"q{n}": [("x", -1.0, 1.0, 0.0)] for n in range(6)}
+    finding = topic_bias({"contrast": evidence_of(cells)}, Topics({"ale": list(range(6))}, "topic"))
+    assert finding.answer == "SEAM-Contrast: all are in one topic, ale, so there is none to set apart."
+    assert "Holm" not in finding.interval

@@ -49,6 +49,21 @@ def test_from_prompts_to_a_report(capsys: pytest.CaptureFixture[str], pair: tupl
     assert "SEAM-GPT" in page
 
 
+def test_a_budget_ends_the_asking(capsys: pytest.CaptureFixture[str], pair: tuple[str, ...], tmp_path: Path) -> None:
+    data, out = jsonl(tmp_path / "p.jsonl", prompts()), tmp_path / "out"
+    with scripted_server(answer=lambda prompt: "A wrong answer here.") as server:
+        status, said, err = run(
+            capsys, "audit", *pair, "--data", str(data), "--variant", "llm", "--llm-url", server.url,
+            "--llm-model", "m", "--n", "1", "--llm-max-tokens", "20", "--llm-budget", "1", "--out", str(out),
+        )  # fmt: skip
+        assert status == 0, err
+        assert not server.requests
+    assert "6 have no score" in said
+    assert 'failures: {"budget": 6}' in said
+    reasons = pq.read_table(out / "llm" / "scores.parquet")["reason"].to_pylist()
+    assert all("budget: the next request might exceed max_tokens_total 1" in why for why in reasons)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

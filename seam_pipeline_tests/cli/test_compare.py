@@ -65,6 +65,19 @@ def test_the_same_result_twice_agrees_wholly(capsys: pytest.CaptureFixture[str],
     assert "100%" in line
 
 
+def test_selections_of_every_kind_are_results(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    scores = jsonl(tmp_path / "numbers.jsonl", [{"id": n, "score": n / 10, "seam_log": n / 10} for n in range(10)])
+    for method, out in (("random", "folder"), ("seam", "file.jsonl")):
+        arguments = ("--scores", str(scores), "--method", method, "--rate", "0.3", "--out", str(tmp_path / out))
+        assert run(capsys, "select", *arguments)[0] == 0
+    paths = [str(tmp_path / name) for name in ("folder", "file.jsonl", "numbers.jsonl")]
+    status, out, err = run(capsys, "compare", *paths, "--rate", "0.3")
+    assert status == 0, err
+    assert "folder: 10 of 10" in out
+    line = next(line for line in out.splitlines() if line.startswith("file ") and "numbers" in line)
+    assert (line.split()[2], line.split()[-1]) == ("1.00", "10")  # whole numbers and text are the same ids
+
+
 def keep(store: Store, asset: str, partition: str | None, value: object) -> None:
     kind = write_payload(store.stage(asset, partition, "r"), value)
     version = store.hash_staged(asset, partition)
@@ -93,7 +106,15 @@ def test_a_studys_store(capsys: pytest.CaptureFixture[str], tmp_path: Path, monk
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [((), "Nothing to compare"), (("--cell", "x"), "give two ranks"), ((".",), "holds no scores.parquet")],
+    [
+        ((), "Nothing to compare"),
+        (("--cell", "x", "-e", "smoke"), "give two ranks"),
+        (("--cell", "1:1"), "give the study with -e"),
+        ((".",), "holds no scores.parquet"),
+        (("text.jsonl",), "column score has string values; it must hold numbers"),
+        (("twice.jsonl",), "id '1' appears 2 times"),
+        (("cut.parquet",), "can't be read as parquet"),
+    ],
 )
 def test_mistakes(
     capsys: pytest.CaptureFixture[str],
@@ -103,7 +124,9 @@ def test_mistakes(
     sentence: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    more = ("-e", "smoke") if "--cell" in arguments else ()
-    status, _, err = run(capsys, "compare", *arguments, *more)
+    jsonl(tmp_path / "text.jsonl", [{"id": "a", "score": "low"}])
+    jsonl(tmp_path / "twice.jsonl", [{"id": 1, "score": 0.5}, {"id": 1, "score": 1.0}])
+    (tmp_path / "cut.parquet").write_bytes(b"PAR1")
+    status, _, err = run(capsys, "compare", *arguments)
     assert status == 2
     assert sentence in err

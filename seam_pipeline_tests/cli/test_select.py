@@ -244,7 +244,8 @@ def test_non_finite_scores_are_kept_and_counted(capsys: pytest.CaptureFixture[st
         ('{"id": null, "seam_log": 1.0}\n', "column id is null in 1 rows"),
         ('{"seam_log": 1.0}\n', "column id is missing"),
         ('{"id": "a"', "line 1 is not JSON"),
-        ("", "column id is missing"),
+        ("", "there are no rows"),
+        ('{"id": "\\ud83c", "seam_log": 1.0}\n', "column id holds half a character"),
     ],
 )
 def test_odd_tables_are_one_sentence(
@@ -280,7 +281,13 @@ def test_odd_datasets_are_one_sentence(
 def test_an_unusable_output_is_refused(capsys: pytest.CaptureFixture[str], folder: Path, tmp_path: Path) -> None:
     data = dataset(tmp_path / "mine.jsonl", IDS)
     arguments = ("--scores", folder, "--method", "seam", "--data", data)
-    assert "would overwrite the dataset" in refused(capsys, *arguments, "--out", data)
+    assert f"would overwrite {data}" in refused(capsys, *arguments, "--out", data)
+    no_data = ("--scores", folder, "--method", "seam", "--out")
+    assert "which is read; give another" in refused(capsys, *no_data, folder / "scores.parquet")
+    (folder / "summary.json").write_text('{"policy": "x"}')
+    assert "summary.json, which is not of `seam select`" in refused(capsys, *no_data, folder)
+    assert [run(capsys, *no_data, tmp_path / "again")[0] for _ in range(2)] == [0, 0]
+    assert f"give one of {folder}" in refused(capsys, "--scores", tmp_path, *no_data[2:], tmp_path / "x")  # an audit's
     assert "use that ending" in refused(capsys, *arguments, "--out", tmp_path / "less.parquet")
     assert "can't be used as the output folder" in refused(capsys, *arguments, "--out", data / "below")
     status, _, err = run(capsys, *arguments, "--out", tmp_path / "out", "--rate", 1)

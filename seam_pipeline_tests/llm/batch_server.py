@@ -25,6 +25,8 @@ class BatchServer:
     """Steps of the creations: a status, `made 500` (made, but answered with 500), or ok."""
     said: str = ""
     lose_results: bool = False
+    absent: bool = False
+    """Whether the server knows no batches at all."""
     on: Callable[[str], None] = lambda event: None
     files: dict[str, bytes] = field(default_factory=dict)
     made: list[dict[str, Any]] = field(default_factory=list)
@@ -33,6 +35,9 @@ class BatchServer:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, handler: BaseHTTPRequestHandler) -> None:
+        if self.absent:
+            send(handler, 404, '{"detail": "Not Found"}')
+            return
         url = urlsplit(handler.path)
         parts = url.path.removeprefix("/v1/").split("/")
         if parts == ["batches"]:

@@ -155,6 +155,18 @@ def test_a_server_without_batches_is_named(tmp_path: Path) -> None:
         assert ask(client(server.url, tmp_path, mode="batch"), "a")["a"].text  # the refused intent is not in the way
 
 
+def test_after_a_server_without_batches_direct_mode_goes_on_with_the_whole_budget(tmp_path: Path) -> None:
+    with scripted_server() as server:
+        server.batches.absent = True
+        with pytest.raises(SeamError, match="no Batch API; set the endpoint's mode: direct"):
+            ask(client(server.url, tmp_path, mode="batch", max_tokens=50), "a", "b")
+        chat = client(server.url, tmp_path, max_tokens=50, max_tokens_total=200)
+        assert all(r.text for r in ask(chat, "a", "b").values())
+    assert not list(tmp_path.rglob("*.jsonl"))
+    (spent,) = read_spending(tmp_path / "replies.sqlite")
+    assert (spent.requests, spent.prompt_tokens, spent.completion_tokens) == (2, 14, 6)
+
+
 def test_result_files_that_are_gone_are_reasons_and_count_as_paid(tmp_path: Path) -> None:
     with scripted_server() as server:
         server.batches.lose_results = True

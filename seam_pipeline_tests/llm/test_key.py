@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import LLMEndpoint
-from seam_pipeline.llm.key import Key, find_key
+from seam_pipeline.llm.key import Key, address, find_key
 
 from .asking import ask, client
 from .server import scripted_server
@@ -78,3 +78,15 @@ def test_nothing_written_holds_the_key(
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     assert files
     assert all(SECRET[:5].encode() not in file.read_bytes() for file in files)
+
+
+def test_a_key_or_a_password_in_the_wrong_place_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SeamError, match="not the key") as caught:
+        find_key(LLMEndpoint(model="m", base_url="https://llm.example/v1", api_key_env=SECRET))
+    assert SECRET not in str(caught.value)
+    with pytest.raises(SeamError, match="address llm.example/v1 must begin with http"):
+        address(LLMEndpoint(model="m", base_url="llm.example/v1"))
+    monkeypatch.setenv("OPENAI_BASE_URL", f"https://me:{SECRET}@llm.example/v1")
+    with pytest.raises(SeamError, match="holds a user name or a password") as caught:
+        address(LLMEndpoint(model="m"))
+    assert SECRET not in str(caught.value)

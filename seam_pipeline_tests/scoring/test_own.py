@@ -124,8 +124,8 @@ def test_faults_are_one_sentence_each(tmp_path: Path) -> None:
         (DATA, [*CANDIDATES, c], "candidates.jsonl: id 'q2', candidate_index 5 appears 2 times"),
         (DATA, [*CANDIDATES, {**c, "id": "x"}], "candidates.jsonl: 1 ids of column id ('x' first) are not in"),
         ([*DATA, {**first, "id": "y"}], CANDIDATES, "data.jsonl: 1 ids of column id ('y' first) are not in"),
-        ([], CANDIDATES, "data.jsonl: column id is missing (found: none)"),
-        (DATA, b"\n", "candidates.jsonl: column id is missing (found: none)"),
+        ([], CANDIDATES, "data.jsonl: there are no rows"),
+        (DATA, b"\n", "candidates.jsonl: there are no rows"),
         ([{**row, "golden_response": 3} for row in DATA], CANDIDATES, "data.jsonl: column golden_response has int64"),
         ([*DATA[1:], {**first, "instruction": None}], CANDIDATES, "data.jsonl: column instruction is null in 1 rows"),
         ([*DATA[1:], {**first, "instruction": 3}], CANDIDATES, "data.jsonl: column instruction mixes types"),
@@ -147,7 +147,7 @@ def test_faults_are_one_sentence_each(tmp_path: Path) -> None:
         (DATA, [*CANDIDATES, {**c, "candidate_index": -2}], "candidates.jsonl: column candidate must hold"),
         (b'{"id": "a"}\n{"id": ', CANDIDATES, "data.jsonl: line 2 is not JSON"),
         (b"[1]\n", CANDIDATES, "data.jsonl: line 1 is not a JSON object"),
-        (b"\xff\xfe", CANDIDATES, "data.jsonl: line 0 is not JSON"),
+        (b"\xff\xfe", CANDIDATES, "data.jsonl is not UTF-8 (byte 0)"),
     ]
     for data, candidates, expected in cases:
         assert expected in fault(tmp_path, data, candidates)
