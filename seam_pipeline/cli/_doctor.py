@@ -55,8 +55,10 @@ def _packages(experiment: Experiment) -> Iterator[Finding]:
     }
     if isinstance(experiment.data, FileData):
         needed |= {"duckdb": "data", "lxml": "data"}
-    if experiment.candidates.contrast:
-        needed |= {"faiss-cpu": "contrast", "sentence-transformers": "contrast"}
+    if contrast := experiment.candidates.contrast:
+        needed |= {"sentence-transformers": "contrast"} | (
+            {"faiss-cpu": "contrast"} if contrast.index != "exact" else {}
+        )
     if experiment.candidates.adversarial:
         needed |= {"textattack": "adversarial"}
     if _asks_llm(experiment):

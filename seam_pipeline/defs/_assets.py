@@ -12,6 +12,7 @@ from ..errors import SeamError
 from ..experiment import Experiment, fingerprint
 from ..progress import Progress
 from ..store import Store
+from ._launch import launcher
 from ._node import Axis, Node, Partition
 from ._run import Made, make
 from ._study import Study, relation
@@ -68,7 +69,8 @@ def build_asset(study: Study, node: Node, store: Store) -> dg.AssetsDefinition:
         if partition not in study.wanted(node):
             raise dg.Failure(f"{node.name} [{partition.key}] is not among the experiment's arms; add it to rl.arms.")
         try:
-            made = make(study, store, node, partition, _report(context, node, partition))
+            launch = launcher(context, study.experiment.compute, store.root / "jobs")
+            made = make(study, store, node, partition, _report(context, node, partition), launch)
         except SeamError as error:
             raise dg.Failure(str(error), allow_retries=False) from error
         for listener in _listeners:

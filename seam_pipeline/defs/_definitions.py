@@ -17,4 +17,10 @@ def build_definitions(study: Study, store: Store) -> dg.Definitions:
         keys = [dg.AssetKey([study.experiment.name, n.name]) for n in study.order if n.axis == axis]
         if keys:
             jobs.append(dg.define_asset_job(name, dg.AssetSelection.assets(*keys)))
-    return dg.Definitions(assets=assets, jobs=jobs, executor=dg.in_process_executor)
+    return dg.Definitions(assets=assets, jobs=jobs, executor=_executor(study.experiment.compute.concurrent_steps))
+
+
+def _executor(steps: int) -> dg.ExecutorDefinition:
+    if steps == 1:
+        return dg.in_process_executor
+    return dg.multiprocess_executor.configured({"max_concurrent": steps})

@@ -1,5 +1,7 @@
 """A node of the study's graph: one asset, before it becomes Dagster's."""
 
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
     from ..testbed import World
     from ..training.watch import Watch
+    from ._job import Job, Surroundings
+
+Launch = Callable[["Job", "Surroundings", Progress], None]
+"""Runs a job in processes of its own until it is done; raises SeamError."""
 
 Axis = Literal["one", "pm", "rm", "grid"]
 
@@ -64,19 +70,55 @@ class Step:
 
     asset: str = ""
 
+    launch: "Launch | None" = None
+    """Starts trainings in processes of their own; None: they run in this one."""
+
+    def train(self, job: "Job", report: Progress | None = None) -> None:
+        """Run one of the step's trainings where the experiment's `compute.launcher` says. Raises SeamError."""
+        from ._job import run_job
+
+        if self.launch is not None and job.n != 0:  # rank 0 trains nothing
+            self.launch(job, self._surroundings(job.part), report or self.report)
+            return
+        with self.watch(job.part) as watch:
+            run_job(job, self.device, report or self.report, watch)
+
+    def _surroundings(self, part: str) -> "Surroundings":
+        from ._job import Surroundings
+        from ._run import threads_of
+
+        compute = self.experiment.compute
+        return Surroundings(
+            device=self.device,
+            threads=threads_of(compute, self.device, launched=True),
+            trackers=compute.trackers,
+            project=self.experiment.name,
+            run=self._run(part),
+            tracker_folder=str(self.cache.parent / "trackers"),
+            starter=(socket.gethostname(), os.getpid()),
+        )
+
+    def _run(self, part: str) -> str:
+        names = [self.asset, *(self.partition.key or "").split("|"), part]
+        return "/".join(name for name in names if name)
+
     def watch(self, part: str = "") -> "AbstractContextManager[Watch]":
         """Where a training of this step sends its metrics: the experiment's trackers, below the store."""
         from ..training.watch import watching
 
-        names = [self.asset, *(self.partition.key or "").split("|"), part]
-        run = "/".join(name for name in names if name)
-        return watching(self.experiment.compute.trackers, self.experiment.name, run, self.cache.parent / "trackers")
+        folder = self.cache.parent / "trackers"
+        return watching(self.experiment.compute.trackers, self.experiment.name, self._run(part), folder)
 
     @property
     def world(self) -> "World":
         """The testbed's world; only on the testbed."""
         assert isinstance(self.experiment.data, TestbedData)
-        return _world(self.experiment.data.model_dump_json())
+        return world_of(self.experiment.data)
+
+
+def world_of(settings: TestbedData) -> "World":
+    """The testbed's world; kept, since several steps of a process ask for the same one."""
+    return _world(settings.model_dump_json())
 
 
 @lru_cache(maxsize=2)

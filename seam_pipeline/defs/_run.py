@@ -6,10 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..experiment import Experiment
+from ..experiment import Compute, Experiment
 from ..progress import Progress
 from ..store import Record, Store, write_payload
-from ._node import Inputs, Node, Partition, Step
+from ._node import Inputs, Launch, Node, Partition, Step
 from ._stale import input_versions
 from ._study import Study
 
@@ -24,7 +24,9 @@ class Made:
     """Per check what is wrong, or None."""
 
 
-def make(study: Study, store: Store, node: Node, partition: Partition, report: Progress) -> Made:
+def make(
+    study: Study, store: Store, node: Node, partition: Partition, report: Progress, launch: Launch | None = None
+) -> Made:
     """Compute one artifact and put it in the store. Raises SeamError for a missing or refused input."""
     inputs = load_inputs(study, store, node, partition)
     versions = input_versions(study, store, node, partition)
@@ -33,7 +35,7 @@ def make(study: Study, store: Store, node: Node, partition: Partition, report: P
     out = store.stage(node.name, partition.key, recipe)
     device = prepare_compute(study.experiment) if node.heavy else "cpu"
     started = time.monotonic()
-    step = Step(study.experiment, partition, out, store.root / "cache", report, device, asset=node.name)
+    step = Step(study.experiment, partition, out, store.root / "cache", report, device, asset=node.name, launch=launch)
     value = node.compute(step, inputs)
     kind = write_payload(out, value)
     problems = _problems(node, value[node.main] if node.main else value, inputs)
@@ -67,19 +69,29 @@ def load_inputs(study: Study, store: Store, node: Node, partition: Partition) ->
 
 def prepare_compute(experiment: Experiment) -> str:
     """Set torch's threads and name the device. Raises SeamError for a device that is not there."""
-    import os
-
     import torch
 
     from ..errors import SeamError
 
-    torch.set_num_threads(experiment.compute.threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads_of(experiment.compute, experiment.compute.device))
     wanted = experiment.compute.device
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise SeamError(f"compute.device: {wanted} was asked for but torch sees no CUDA device; use auto or cpu.")
     return wanted
+
+
+def threads_of(compute: Compute, device: str, launched: bool = False) -> int:
+    """Torch threads per process: as set, else the cores divided by the processes that are at work at once.
+
+    Of the experiment and the machine alone, never of how many steps Dagster really runs: sums in another order are
+    other bytes.
+    """
+    from ._launch import cores, processes_of
+
+    processes = processes_of(compute, device) if launched else 1
+    return compute.threads or max(1, cores() // (processes * compute.concurrent_steps))
 
 
 def _problems(node: Node, value: Any, inputs: Inputs) -> dict[str, str | None]:

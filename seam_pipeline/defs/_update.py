@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import dagster as dg
 
@@ -117,6 +118,8 @@ def _materialize(
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
     )
+    if any(event.is_step_failure and _interrupted(event.step_failure_data.error) for event in result.all_events):
+        raise KeyboardInterrupt
     labels = {f"{study.experiment.name}__{task.node.name}": task.label for task in tasks}
     failures = {
         labels[event.step_key]: _reason(event.step_failure_data.error)
@@ -128,6 +131,15 @@ def _materialize(
             label = labels["__".join(check.asset_key.path)]
             failures[label] = f"check {check.check_name}: {check.metadata['problem'].value}"
     return failures
+
+
+def _interrupted(error: Any) -> bool:
+    """Whether somebody stopped the step (Dagster makes a failure of it)."""
+    while error is not None:
+        if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+            return True
+        error = error.cause
+    return False
 
 
 def _reason(error: object) -> str:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from .. import tables
 from ..experiment import SFT, Experiment, RewardTraining, TestbedData
 from ._checks import finite
+from ._job import Job
 from ._node import Inputs, Node, Partition, Step
 
 GROUP = "2_models"
@@ -104,44 +105,38 @@ def _pretraining_texts(step: Step, inputs: Inputs) -> Iterator[str]:
 
 
 def _policy_model(step: Step, inputs: Inputs) -> Path:
-    from ..training.sft import train_policy
-
     out, policy = step.out / MODEL, step.experiment.policy
     if not out.exists():
-        with step.watch() as watch:
-            train_policy(
-                inputs["base_model"] / MODEL,
-                split_of(inputs["sft_data"], "train"),
-                split_of(inputs["sft_data"], "dev"),
-                policy.ranks[(step.partition.pm or 1) - 1],
+        rows = inputs["sft_data"]
+        step.train(
+            Job(
+                "sft",
+                (inputs["base_model"] / MODEL,),
                 policy.sft,
                 out,
                 step.experiment.seed,
-                step.device,
-                step.report,
-                watch=watch,
+                tables=(split_of(rows, "train"), split_of(rows, "dev")),
+                n=policy.ranks[(step.partition.pm or 1) - 1],
             )
+        )
     return step.out
 
 
 def _reward_model(step: Step, inputs: Inputs) -> Path:
-    from ..training.reward import train_reward
-
     out, reward = step.out / MODEL, step.experiment.reward
     if not out.exists():
-        with step.watch() as watch:
-            train_reward(
-                inputs["policy_model"] / MODEL,
-                split_of(inputs["preference_data"], "train"),
-                split_of(inputs["preference_data"], "dev"),
-                reward.ranks[(step.partition.rm or 1) - 1],
+        pairs = inputs["preference_data"]
+        step.train(
+            Job(
+                "reward",
+                (inputs["policy_model"] / MODEL,),
                 reward.training,
                 out,
                 step.experiment.seed,
-                step.device,
-                step.report,
-                watch=watch,
+                tables=(split_of(pairs, "train"), split_of(pairs, "dev")),
+                n=reward.ranks[(step.partition.rm or 1) - 1],
             )
+        )
     return step.out
 
 

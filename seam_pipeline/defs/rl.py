@@ -1,23 +1,21 @@
 """Selection, PPO and the quality of what comes out."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .. import tables
-from ..experiment import VARIANT_OF_METHOD, Cell, Experiment, Method, TestbedData
+from ..experiment import VARIANT_OF_METHOD, Cell, Experiment, Method
 from ..progress import Progress
 from ._checks import finite, keeps_some
+from ._job import Job, world_settings
 from ._node import Inputs, Node, Partition, Step
 from .baselines import baseline_scores, evidence_of
 from .models import MODEL, curve, split_of
 from .scores import by_policy
-
-if TYPE_CHECKING:
-    from ..training._ppo_reward import Scorer
 
 SELECTION, RL, QUALITY = "5_selection", "6_rl", "7_quality"
 
@@ -191,41 +189,20 @@ def _train(step: Step, inputs: Inputs, method: Method) -> Path:
 
 
 def _train_seed(step: Step, inputs: Inputs, prompts: list[str], seed: int, report: Progress) -> None:
-    rl, out = step.experiment.rl, step.out / f"seed{seed}"
+    rl, name = step.experiment.rl, f"seed{seed}"
     models = (inputs["policy_model"] / MODEL, inputs["reward_model"] / MODEL)
-    with step.watch(f"seed{seed}") as watch:
-        if rl.algorithm == "ppo":
-            from ..training.ppo import train_ppo
-
-            train_ppo(*models, prompts, rl.ppo, out, seed, step.device, report, gold_fn=_gold(step), watch=watch)
-        else:
-            from ..training.group import train_group
-
-            train_group(
-                rl.algorithm, *models, prompts, rl.group, out, seed, step.device, report,
-                gold_fn=_gold(step), watch=watch,
-            )  # fmt: skip
-
-
-def _gold(step: Step) -> "Scorer | None":
-    """The testbed's true rating of answers; unknown elsewhere."""
-    if not isinstance(step.experiment.data, TestbedData):
-        return None
-    import torch
-
-    rate = step.world.rate
-    return lambda instructions, answers: torch.tensor([rate(i, a) for i, a in zip(instructions, answers, strict=True)])
+    settings = rl.ppo if rl.algorithm == "ppo" else rl.group
+    world = world_settings(step.experiment)
+    job = Job(rl.algorithm, models, settings, step.out / name, seed, prompts=tuple(prompts), world=world, part=name)
+    step.train(job, report)
 
 
 def _dpo(step: Step, inputs: Inputs) -> Path:
-    from ..training.dpo import train_dpo
-
     e, pairs = step.experiment, split_of(inputs["preference_data"], "train")
     assert e.rl.dpo is not None
     if not (step.out / MODEL).exists():
         policy = inputs["policy_model"] / MODEL
-        with step.watch() as watch:
-            train_dpo(policy, pairs, e.rl.dpo, step.out / MODEL, e.seed, step.device, step.report, watch=watch)
+        step.train(Job("dpo", (policy,), e.rl.dpo, step.out / MODEL, e.seed, tables=(pairs,)))
     return step.out
 
 

@@ -161,7 +161,24 @@ class Compute(Settings):
     """Where it runs; none of this changes what is cached."""
 
     device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
-    threads: int | None = Field(None, ge=1, description="Torch threads; all cores when absent.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="Torch threads per process; when absent, the cores divided by a training's processes and by "
+        "`concurrent_steps`.",
+    )
+    concurrent_steps: int = Field(
+        1, ge=1, description="Steps that Dagster runs at once, each in a process of its own; 1: in one process."
+    )
+    launcher: Literal["in_process", "accelerate"] = Field(
+        "in_process", description="Trainings in the step's process, or in several of their own (docs/scaling.md)."
+    )
+    processes: int | None = Field(
+        None, ge=1, description="Processes of a training started by accelerate; absent: one per visible GPU."
+    )
+    accelerate_config: str | None = Field(
+        None, description="A file written by `accelerate config`, e.g. for several machines; `processes` overrides its."
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         (), description="Where running trainings also send their metrics; addresses are the trackers' own variables."
     )

@@ -15,6 +15,8 @@ from torch import Tensor
 from ..errors import SeamError
 from ..models.stack import as_device
 
+SPLITTING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+
 
 def world() -> int:
     """How many processes train together."""
@@ -34,9 +36,14 @@ def is_main() -> bool:
 def join(device: str | torch.device) -> torch.device:
     """The device of this process; joins the others where a launcher (accelerate, torchrun) has started several.
 
-    Raises SeamError for a GPU of one's own choice among several processes.
+    Raises SeamError for a GPU of one's own choice among several processes, and where the launcher would split a model.
     """
     where = as_device(device)
+    if split := next((name for name in SPLITTING if os.environ.get(f"ACCELERATE_USE_{name}", "") == "true"), None):
+        raise SeamError(
+            f"The accelerate config asks for {split}, which splits a model among processes; these trainings need the "
+            "whole base on each GPU: choose distributed_type MULTI_GPU."
+        )
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return where
     if where.index is not None:
@@ -49,6 +56,12 @@ def join(device: str | torch.device) -> torch.device:
         where = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(where)
     return where
+
+
+def check_one_gpu(device: torch.device) -> None:
+    """Raises SeamError where one process sees several GPUs: the library would split each batch among them."""
+    if device.type == "cuda" and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
+        raise SeamError("Several GPUs are visible; set CUDA_VISIBLE_DEVICES to one, or compute.launcher to accelerate.")
 
 
 def barrier() -> None:

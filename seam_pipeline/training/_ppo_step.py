@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from ..experiment import PPO
+from ._parallel import gathered, in_order, share
 from ._ppo_actor import Actor, reference_logp
+from ._ppo_gather import all_rows
 from ._ppo_math import KLController, explained_variance, gae, masked_mean, shaped_rewards, token_kl, whiten
 from ._ppo_prompts import Prompts, response_limits, stream
 from ._ppo_reward import Scorer
@@ -48,16 +50,17 @@ class Learner:
         """Make the next step and append its metrics. Raises DivergedError."""
         step, settings = len(self.metrics), self.settings
         chosen = self.prompts.batch(step, settings.batch_size)
-        rollout = self._rollout(step, chosen)
+        mine = share(range(settings.batch_size))
+        own = self._rollout(step, chosen, mine)
+        most_rows = settings.minibatch_size // settings.gradient_accumulation
+        rollout, reference = all_rows(own, reference_logp(self.actor, self.reference, own, most_rows), self.pad)
         if not bool(torch.isfinite(rollout.logp).all() & torch.isfinite(rollout.values).all()):
             raise DivergedError("the policy's log-probabilities or values are not finite")
-        most_rows = settings.minibatch_size // settings.gradient_accumulation
-        reference = reference_logp(self.actor, self.reference, rollout, most_rows)
         kl = token_kl(rollout.logp, reference)
         self._check_kl(kl, rollout.mask)
         self.good = self.actor.weights()
         texts, instructions = self._texts(rollout), [self.prompts.instructions[i] for i in chosen]
-        scores = self._scores(rollout, instructions, texts)
+        scores = self._scores(rollout, instructions, texts, mine)
         trained = trained_scores(scores, rollout.ended, self.metrics, settings)
         if step == 0:
             self.actor.start_values(rollout, trained)
@@ -67,7 +70,7 @@ class Learner:
         targets = Targets(whiten(advantages, rollout.mask), returns)
         row = self._describe(rollout, scores, kl, returns, texts) | {"score_mean": float(trained.double().mean())}
         if self.gold is not None:
-            row["gold_mean"] = float(self.gold(instructions, texts).double().mean())
+            row["gold_mean"] = float(_scored(self.gold, instructions, texts, mine).double().mean())
         try:
             row |= update(self.actor, self.optimizer, rollout, targets, settings, self.seed, step)
         except NotFiniteError as error:
@@ -77,7 +80,13 @@ class Learner:
         self.controller.update(row["kl"], settings.batch_size)
         self.metrics.append(row)
 
-    def _rollout(self, step: int, chosen: list[int]) -> Rollout:
+    @property
+    def pad(self) -> int:
+        """The padding token's id."""
+        return int(self.actor.views.stack.tokenizer.pad_token_id)
+
+    def _rollout(self, step: int, chosen: list[int], mine: list[int]) -> Rollout:
+        """The rows `mine` of the step's batch; a row's response is the same whatever rows come with it."""
         settings, generator = self.settings, stream(self.seed, "rollouts", step)
         size, longest = settings.batch_size, settings.max_new_tokens
         limits = response_limits(generator, size, settings.min_new_tokens, longest)
@@ -88,12 +97,12 @@ class Learner:
                 self.actor.views,
                 view,
                 self.actor.head,
-                [self.prompts.ids[i] for i in chosen],
-                limits,
-                noise,
+                [self.prompts.ids[chosen[row]] for row in mine],
+                limits[mine],
+                noise[mine],
                 temperature=settings.temperature,
                 stops=self.stops,
-                pad=int(self.actor.views.stack.tokenizer.pad_token_id),
+                pad=self.pad,
             )
 
     def _texts(self, rollout: Rollout) -> list[str]:
@@ -110,8 +119,8 @@ class Learner:
                 f"the policy is {mean:.4g} nats per response from the reference (rl.ppo.max_kl: {most:g})"
             )
 
-    def _scores(self, rollout: Rollout, instructions: list[str], texts: list[str]) -> Tensor:
-        scores = self.scorer(instructions, texts).float()
+    def _scores(self, rollout: Rollout, instructions: list[str], texts: list[str], mine: list[int]) -> Tensor:
+        scores = _scored(self.scorer, instructions, texts, mine).float()
         broken = int((~torch.isfinite(scores)).sum())
         if broken:
             raise DivergedError(f"{broken} of {len(scores)} rewards are not finite")
@@ -148,3 +157,9 @@ class Learner:
             "empty_fraction": texts.count("") / len(texts),
             "explained_variance": explained_variance(rollout.values, returns, mask),
         }
+
+
+def _scored(scorer: Scorer, instructions: list[str], texts: list[str], mine: list[int]) -> Tensor:
+    """Scores [B] of all rows; this process scores the rows `mine`."""
+    scores = scorer([instructions[row] for row in mine], [texts[row] for row in mine]).cpu()
+    return torch.stack(in_order(gathered(scores)))

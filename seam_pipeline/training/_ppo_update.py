@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import SeamError
 from ..experiment import PPO
+from ._parallel import largest, share, sum_gradients, summed
 from ._ppo_actor import Actor
 from ._ppo_math import masked_mean, policy_loss, token_kl, value_loss
 from ._ppo_prompts import length_groups, stream
@@ -55,17 +56,20 @@ def accumulate(
 
     Loss = policy + value_coefficient * value - entropy_coefficient * mean token entropy (Schulman et al. 2017, arXiv
     1707.06347, eq. 9). The rows run in micro-batches of similar length, `gradient_accumulation` of them or more. All
-    are normalised by the minibatch's token count: the sum is the gradient of the minibatch in one piece.
+    are normalised by the minibatch's token count: the sum is the gradient of the minibatch in one piece. Among several
+    processes each runs its share of the rows: its gradients are a part of that sum, the numbers returned are the whole.
     """
-    lengths = (rollout.prompt_lengths + rollout.lengths)[rows].tolist()
+    longest = (rollout.prompt_lengths + rollout.lengths).tolist()
+    most_rows = len(rows) // settings.gradient_accumulation
     tokens = float(rollout.mask[rows].sum())
+    mine = share(sorted(rows, key=lambda row: -longest[row]))
     total = torch.zeros(len(UpdateStats._fields), device=rollout.mask.device)
-    for group in length_groups(lengths, len(rows) // settings.gradient_accumulation):
-        loss, stats = _micro(actor, view, rollout, targets, [rows[i] for i in group], tokens, settings)
+    for group in length_groups([longest[row] for row in mine], most_rows):
+        loss, stats = _micro(actor, view, rollout, targets, [mine[i] for i in group], tokens, settings)
         loss.backward()
         total[:-1] += stats[:-1]
         total[-1] = torch.maximum(total[-1], stats[-1])
-    return UpdateStats(*total.unbind())
+    return UpdateStats(*torch.cat((summed(total[:-1]), largest(total[-1:]))).unbind())
 
 
 def _micro(
@@ -114,6 +118,7 @@ def update(
         for rows in _minibatches(settings, seed, step):
             optimizer.zero_grad(set_to_none=True)
             stats = accumulate(actor, view, rollout, targets, rows, settings)
+            sum_gradients(parameters)
             norm = torch.nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             numbers = torch.stack((*stats, norm))
             if not bool(torch.isfinite(numbers).all()):

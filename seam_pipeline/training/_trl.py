@@ -17,7 +17,7 @@ from ..models.adapters import AdapterStack
 from ..progress import Progress
 from ._early import EarlyStop
 from ._examples import Examples
-from ._parallel import is_main, pieces
+from ._parallel import check_one_gpu, is_main, pieces
 from ._trl_resume import Checkpoints, grouped, resumable
 from .watch import Watch, unwatched
 
@@ -120,8 +120,7 @@ def fit(
     **more: Any,
 ) -> None:
     """Train the model's trainable weights in place, from the newest checkpoint of the same run if there is one."""
-    if device.type == "cuda" and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
-        raise SeamError("Several GPUs are visible; set CUDA_VISIBLE_DEVICES to one, or start with accelerate launch.")
+    check_one_gpu(device)
     with TemporaryDirectory() as scratch, quiet():
         args = config_class(output_dir=scratch, **_arguments(plan, settings, seed, device, checkpoints.every), **more)
         trainer = resumable(grouped(trainer_class, checkpoints, settings), checkpoints, recorder)(

@@ -19,6 +19,7 @@ from ..models._files import ADAPTERS
 from ..models.adapters import AdapterStack, write_adapter
 from ..models.stack import StackFile, read_stack, write_stack
 from ._artifacts import copy_adapters, whole_folder, write_metrics, write_summary
+from ._parallel import check_one_gpu
 from ._trl import Recorder
 from ._trl_resume import Checkpoints, resumable
 
@@ -57,8 +58,7 @@ class Tuned:
         **more: Any,
     ) -> None:
         """Train; the model is then a PEFT model with the adapter `default`."""
-        if self.device.type == "cuda" and torch.cuda.device_count() > 1 and "WORLD_SIZE" not in os.environ:
-            raise SeamError("Several GPUs are visible; set CUDA_VISIBLE_DEVICES to one, or use accelerate launch.")
+        check_one_gpu(self.device)
         with TemporaryDirectory() as scratch, quiet():
             config = config_class(output_dir=scratch, save_steps=checkpoints.every, **arguments)
             trainer = resumable(trainer_class, checkpoints, recorder)(

@@ -11,8 +11,9 @@ import torch
 from ..errors import SeamError
 from ..experiment import PPO
 from ..models.generate import stop_ids
-from ..models.stack import AdapterStack, Policy, StackFile, as_device, read_stack, write_stack
+from ..models.stack import AdapterStack, Policy, StackFile, read_stack, write_stack
 from ..progress import Progress, silent
+from ._parallel import barrier, is_main, join
 from ._ppo_actor import Actor
 from ._ppo_checkpoint import (
     ADAPTER,
@@ -26,6 +27,7 @@ from ._ppo_checkpoint import (
     unwritten,
     write_metrics,
 )
+from ._ppo_gather import check_processes
 from ._ppo_math import KLController
 from ._ppo_prompts import Prompts, fitting, stream
 from ._ppo_reward import Scorer, load_adapters, separate_scorer, shared_scorer, shares_base
@@ -61,10 +63,13 @@ def train_ppo(
     Dropout stays off: with it, ratios would not start at 1. `reward_fn` replaces the reward model (tests, experiments);
     `gold_fn` knows the true quality of a response, which is measured on every batch (`gold_mean`) and not trained on.
     `watch` gets each row of metrics as it appears.
+    Several processes (accelerate launch) sample, score and update their shares of each batch and see all of it: the
+    same numbers as one process gives, but for rounding.
     Raises SeamError for unusable prompts or models, a full disk, and divergence: numbers that cease to be finite, or a
     KL over `max_kl`. The policy before the update that did it is then kept in `<out>.partial/last_good`.
     """
-    out, where = Path(out), as_device(device)
+    out, where = Path(out), join(device)
+    check_processes(settings)
     policy, reward = _read(policy_folder, "policy"), read_stack(reward_folder)
     run = fingerprint(settings, seed, policy_folder, reward_folder, prompts, where)
     partial = out.with_name(f"{out.name}.partial")
@@ -77,7 +82,7 @@ def train_ppo(
         except DivergedError as error:
             raise _diverged(learner, policy, partial / "last_good", str(error)) from error
         done = len(learner.metrics)
-        if done % settings.checkpoint_every == 0 and done < settings.steps:
+        if done % settings.checkpoint_every == 0 and done < settings.steps and is_main():
             save_checkpoint(
                 partial / "checkpoint",
                 learner.actor,
@@ -87,8 +92,9 @@ def train_ppo(
                 learner.good,
                 run,
             )
-        watch(learner.metrics[-1])
-        progress(done, settings.steps)
+        if is_main():
+            watch(learner.metrics[-1])
+            progress(done, settings.steps)
     _write(learner, policy, out)
     shutil.rmtree(partial, ignore_errors=True)
     return out
@@ -184,7 +190,10 @@ def _diverged(learner: Learner, policy: StackFile, folder: Path, what: str) -> S
 
 
 def _write(learner: Learner, policy: StackFile, out: Path) -> None:
-    # Written beside its place and renamed: a folder that exists is complete.
+    # Written beside its place and renamed: a folder that exists is complete. The others wait for the main process.
+    if not is_main():
+        barrier()
+        return
     beside = out.with_name(f".{out.name}.new")
     shutil.rmtree(beside, ignore_errors=True)
     try:
@@ -192,6 +201,7 @@ def _write(learner: Learner, policy: StackFile, out: Path) -> None:
         if out.exists():
             shutil.rmtree(out)
         beside.rename(out)
+        barrier()
     except UNWRITTEN as error:
         shutil.rmtree(beside, ignore_errors=True)
         raise unwritten("outcome", out, error) from error
