@@ -183,7 +183,7 @@ def lines_of(name: str, rm: RewardModel, rows: Sequence[dict[str, str]], runs: d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=SIZES, default="small")
-    parser.add_argument("--recipes", nargs="+", choices=tuple(RECIPES), default=("pwws", "textfooler"))
+    parser.add_argument("--recipes", nargs="+", choices=("pwws", "textfooler"), default=("pwws", "textfooler"))
     parser.add_argument("--instructions", type=int, default=3)
     parser.add_argument("--budget", type=int, default=4000, help="reward queries per instruction and recipe")
     parser.add_argument("--threads", type=int, default=1)

@@ -5,7 +5,8 @@ import pytest
 from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import SFT
 from seam_pipeline.training._examples import IGNORED, first_rows, preference_examples, sft_examples
-from seam_pipeline.training._trl import LengthGroups, Schedule, examples_seen, schedule
+from seam_pipeline.training._lengths import LengthGroups
+from seam_pipeline.training._trl import Schedule, examples_seen, schedule
 from seam_pipeline_tests.tiny import tiny_tokenizer
 
 from .rows import preference_rows, sft_rows
@@ -70,7 +71,7 @@ def test_schedules_count_optimizer_steps() -> None:
     assert schedule(SFT(batch_size=16, epochs=3), 50) == Schedule(12, 16, 1)
     assert schedule(SFT(batch_size=16, min_steps=20), 50) == Schedule(20, 16, 1)
     assert schedule(SFT(batch_size=16, gradient_accumulation=4), 50, steps=7) == Schedule(7, 4, 4)
-    with pytest.raises(SeamError, match="no multiple"):
+    with pytest.raises(SeamError, match="cannot be divided into 3 equal micro-batches"):
         schedule(SFT(batch_size=16, gradient_accumulation=3), 50)
     assert examples_seen(SFT(batch_size=16), 50, 4) == 50
     assert examples_seen(SFT(batch_size=16), 50, 6) == 82
