@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import SeamError
 from ..models._files import ADAPTERS
+from ._checkpoint import UNWRITTEN, unwritten
 from ._parallel import barrier, is_main
 
 METRICS, SUMMARY = "metrics.parquet", "summary.json"
@@ -38,9 +38,9 @@ def whole_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(out, ignore_errors=True)
         beside.rename(out)
         barrier()
-    except OSError as error:
+    except UNWRITTEN as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise SeamError(f"Cannot write {out} ({error.strerror or error}); free some space and run again.") from error
+        raise unwritten("model", out, error) from error
 
 
 def copy_adapters(adapters: Iterable[tuple[str, Path]], out: Path) -> list[str]:

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import SeamError
 
 STATE = "state.json"
+UNWRITTEN = (OSError, SafetensorError)
+"""What a full disk raises: Python's and pyarrow's error, or that of safetensors."""
 
 
 def run_of(*parts: Any) -> str:
@@ -41,15 +44,21 @@ def save_whole(folder: Path, step: int, fill: Callable[[Path], dict[str, Any]]) 
                     os.fsync(stream.fileno())
         shutil.rmtree(final, ignore_errors=True)
         new.rename(final)
-    except OSError as error:
+    except UNWRITTEN as error:
         shutil.rmtree(new, ignore_errors=True)
-        raise SeamError(
-            f"Cannot write the checkpoint {final} ({error.strerror or error}); free some space and run again: it "
-            "continues from the last complete checkpoint."
-        ) from error
+        raise unwritten("checkpoint", final, error) from error
     for other in folder.iterdir():
         if other != final:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def unwritten(what: str, path: Path, error: Exception) -> SeamError:
+    """The sentence for a full disk."""
+    why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    return SeamError(
+        f"Cannot write the {what} {path} ({why}); free some space and run again: it continues from the last complete "
+        "checkpoint."
+    )
 
 
 def newest(folder: Path, run: str) -> tuple[Path, dict[str, Any]] | None:

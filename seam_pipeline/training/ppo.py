@@ -13,18 +13,17 @@ from ..experiment import PPO
 from ..models.generate import stop_ids
 from ..models.stack import AdapterStack, Policy, StackFile, read_stack, write_stack
 from ..progress import Progress, silent
+from ._checkpoint import UNWRITTEN, unwritten
 from ._parallel import barrier, is_main, join
 from ._ppo_actor import Actor
 from ._ppo_checkpoint import (
     ADAPTER,
-    UNWRITTEN,
     Saved,
     fingerprint,
     good_weights,
     newest,
     restore_optimizer,
     save_checkpoint,
-    unwritten,
     write_metrics,
 )
 from ._ppo_gather import check_processes

@@ -102,7 +102,7 @@ for kilobytes in (1, 6):
     said = done.stdout.decode().strip().splitlines()
     assert len(said) == 2, done.stderr.decode()
     for sentence in said:
-        assert sentence.startswith("Cannot write PPO's checkpoint")
+        assert sentence.startswith("Cannot write the checkpoint")
         assert "File too large" in sentence
         assert "free some space and run again" in sentence
     assert [place for place in tmp_path.rglob("*") if place.is_file()] == []
@@ -112,7 +112,7 @@ for kilobytes in (1, 6):
 def test_a_full_disk_at_the_end_continues_from_the_checkpoint(models, tmp_path):
     out = tmp_path / "out"
     (tmp_path / ".out.new").write_text("in the way")  # a file where the folder should be: writing fails
-    with pytest.raises(SeamError, match="Cannot write PPO's outcome"):
+    with pytest.raises(SeamError, match="Cannot write the outcome"):
         train_ppo(*models, PROMPTS, SETTINGS, out, 0)
     (tmp_path / ".out.new").unlink(missing_ok=True)
     steps = []
