@@ -134,7 +134,7 @@ class Build:
 
     def _rewards(self, variant: str, reward: "_Lazy[RewardModel]") -> pa.Table:
         name, candidates = f"{variant}/rewards", self.found[variant].candidates
-        key = stamp(name, __version__, self.rows_content, content(candidates), self.reward_content)
+        key = stamp(name, __version__, self.rows_content, self.found[variant].content, self.reward_content)
 
         def make(progress: Progress) -> pa.Table:
             items = items_of(self.prompts.table, candidates, golden=True)
@@ -145,7 +145,7 @@ class Build:
 
     def _likelihoods(self, variant: str, policy: "_Lazy[Policy]") -> pa.Table:
         name, candidates = f"{variant}/likelihoods", self.found[variant].candidates
-        key = stamp(name, __version__, self.rows_content, content(candidates), self.policy_content)
+        key = stamp(name, __version__, self.rows_content, self.found[variant].content, self.policy_content)
 
         def make(progress: Progress) -> pa.Table:
             items = items_of(self.prompts.table, candidates)
@@ -162,6 +162,11 @@ class VariantTables:
     candidates: pa.Table
     rewards: pa.Table = None
     likelihoods: pa.Table = None
+
+    @cached_property
+    def content(self) -> str:
+        """Hash of the candidates."""
+        return content(self.candidates)
 
 
 class _Lazy(Generic[M]):

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..progress import Progress
-from ._options import device_option, pick_device
+from ._options import device_option, form_option, models_options, pick_device, rate_option, reading_options
 
 
 class _Pairs(click.ParamType):
@@ -22,10 +22,7 @@ class _Pairs(click.ParamType):
 
 
 @click.command()
-@click.option(
-    "--policy", required=True, metavar="DIR|ID", help="HF folder, PEFT adapter, model folder of a study, or hub id."
-)
-@click.option("--reward", required=True, metavar="DIR|ID", help="The same, with one reward label.")
+@models_options
 @click.option(
     "--data",
     required=True,
@@ -51,20 +48,8 @@ class _Pairs(click.ParamType):
 @click.option(
     "--n", default=30, show_default=True, type=click.IntRange(1), help="Candidates per instruction and variant."
 )
-@click.option(
-    "--rate",
-    default=0.2,
-    show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the instructions that is filtered out.",
-)
-@click.option(
-    "--form",
-    default="log",
-    show_default=True,
-    type=click.Choice(["log", "prob", "mean_log", "mean_prob"]),
-    help="Form of the score.",
-)
+@rate_option("Share of the instructions that is filtered out.")
+@form_option("Form of the score.")
 @click.option(
     "--pool",
     type=click.Path(path_type=Path),
@@ -127,16 +112,7 @@ class _Pairs(click.ParamType):
     metavar="NAME",
     help="Column with topics (text, list or <a><b>); by default topic, topics, tag, tags or category, else clusters.",
 )
-@click.option("--max-prompt-tokens", type=click.IntRange(1), help="Cut longer prompts from the left. Default: no cut.")
-@click.option("--max-response-tokens", type=click.IntRange(1), help="Cut longer responses. Default: no cut.")
-@click.option(
-    "--tokens-per-batch", type=click.IntRange(64), default=8192, show_default=True, help="Speed and memory only."
-)
-@click.option(
-    "--load-in",
-    type=click.Choice(["float32", "bfloat16", "float16", "8bit", "4bit"]),
-    help="Precision of both models; 8bit and 4bit need bitsandbytes. Default: the checkpoints' own.",
-)
+@reading_options
 @click.option("--seed", default=0, show_default=True, type=int, help="Seed of attacks, topics and intervals.")
 @device_option()
 @click.option(

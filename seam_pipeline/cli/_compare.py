@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import SeamError
+from ._options import form_option, rate_option
 
 if TYPE_CHECKING:
     from ..audit.compare import Comparison, Result
@@ -32,20 +33,8 @@ MOST_LINES = 40
     metavar="PM:RM",
     help="Of the study only these pairs of ranks, such as 1:3; by default the diagonal.",
 )
-@click.option(
-    "--rate",
-    default=0.2,
-    show_default=True,
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    help="Share of the lowest sets.",
-)
-@click.option(
-    "--form",
-    default="log",
-    show_default=True,
-    type=click.Choice(["log", "prob", "mean_log", "mean_prob"]),
-    help="Form that results are compared under; a result's forms are compared with each other too.",
-)
+@rate_option("Share of the lowest sets.")
+@form_option("Form that results are compared under; a result's forms are compared with each other too.")
 @click.option(
     "--show",
     default=0,

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -36,6 +36,53 @@ def data_option() -> Decorator:
         callback=use,
         help="Dump, folder or table for an experiment whose data.paths is $SEAM_DATA; may be repeated.",
     )
+
+
+def models_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--policy` and `--reward`."""
+    reward = click.option("--reward", required=True, metavar="DIR|ID", help="The same, with one reward label.")
+    policy = click.option(
+        "--policy", required=True, metavar="DIR|ID", help="HF folder, PEFT adapter, model folder of a study, or hub id."
+    )
+    return policy(reward(command))
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """How both models read: `--max-prompt-tokens`, `--max-response-tokens`, `--tokens-per-batch`, `--load-in`."""
+    options = (
+        click.option(
+            "--max-prompt-tokens", type=click.IntRange(1), help="Cut longer prompts from the left. Default: no cut."
+        ),
+        click.option("--max-response-tokens", type=click.IntRange(1), help="Cut longer responses. Default: no cut."),
+        click.option(
+            "--tokens-per-batch",
+            type=click.IntRange(64),
+            default=8192,
+            show_default=True,
+            help="Speed and memory only.",
+        ),
+        click.option(
+            "--load-in",
+            type=click.Choice(["float32", "bfloat16", "float16", "8bit", "4bit"]),
+            help="Precision of both models; 8bit and 4bit need bitsandbytes. Default: the checkpoints' own.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def rate_option(what: str) -> Decorator:
+    """`--rate`, the share of the lowest instructions."""
+    share = click.FloatRange(0, 1, min_open=True, max_open=True)
+    return click.option("--rate", default=0.2, show_default=True, type=share, help=what)
+
+
+def form_option(what: str) -> Decorator:
+    """`--form`, one of SEAM's."""
+    from ..experiment import Form
+
+    return click.option("--form", default="log", show_default=True, type=click.Choice(get_args(Form)), help=what)
 
 
 def device_option() -> Decorator:

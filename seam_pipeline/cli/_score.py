@@ -4,14 +4,11 @@ from pathlib import Path
 
 import click
 
-from ._options import device_option, pick_device
+from ._options import device_option, models_options, pick_device, reading_options
 
 
 @click.command()
-@click.option(
-    "--policy", required=True, metavar="DIR|ID", help="HF folder, PEFT adapter, model folder of a study, or hub id."
-)
-@click.option("--reward", required=True, metavar="DIR|ID", help="The same, with one reward label.")
+@models_options
 @click.option(
     "--data",
     required=True,
@@ -25,16 +22,7 @@ from ._options import device_option, pick_device
     help="id, candidate_index, candidate (parquet or JSONL).",
 )
 @click.option("--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder to write.")
-@click.option("--max-prompt-tokens", type=click.IntRange(1), help="Cut longer prompts from the left. Default: no cut.")
-@click.option("--max-response-tokens", type=click.IntRange(1), help="Cut longer responses. Default: no cut.")
-@click.option(
-    "--tokens-per-batch", type=click.IntRange(64), default=8192, show_default=True, help="Speed and memory only."
-)
-@click.option(
-    "--load-in",
-    type=click.Choice(["float32", "bfloat16", "float16", "8bit", "4bit"]),
-    help="Precision of both models; 8bit and 4bit need bitsandbytes. Default: the checkpoints' own.",
-)
+@reading_options
 @device_option()
 def score(
     policy: str,

@@ -5,20 +5,10 @@ from typing import get_args
 
 import click
 
-from ..experiment import VARIANT_OF_METHOD, Form
+from ..experiment import VARIANT_OF_METHOD, Form, Method
+from ._options import form_option, rate_option
 
-METHODS = (
-    "seam",
-    "random",
-    "perplexity",
-    "reward",
-    "length",
-    "reward_variance",
-    "pre_ppo",
-    "pf_ppo",
-    "margin_gap",
-    *VARIANT_OF_METHOD,
-)
+METHODS = ("seam", *(m for m in get_args(Method) if m not in VARIANT_OF_METHOD and m != "full"), *VARIANT_OF_METHOD)
 
 
 @click.command()
@@ -30,14 +20,8 @@ METHODS = (
     help="Output folder of `seam score`, or parquet or JSONL with id and the method's columns.",
 )
 @click.option("--method", required=True, type=click.Choice(METHODS), help="What the lowest scores are of.")
-@click.option(
-    "--rate",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.2,
-    show_default=True,
-    help="Share of the instructions that is filtered out.",
-)
-@click.option("--form", type=click.Choice(get_args(Form)), default="log", show_default=True, help="Form of SEAM.")
+@rate_option("Share of the instructions that is filtered out.")
+@form_option("Form of SEAM.")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Dataset to filter (parquet or JSONL), with the same ids."
 )

@@ -94,7 +94,7 @@ class Step:
             trackers=compute.trackers,
             project=self.experiment.name,
             run=self._run(part),
-            tracker_folder=str(self.cache.parent / "trackers"),
+            tracker_folder=str(self._trackers),
             starter=(socket.gethostname(), os.getpid()),
         )
 
@@ -106,8 +106,11 @@ class Step:
         """Where a training of this step sends its metrics: the experiment's trackers, below the store."""
         from ..training.watch import watching
 
-        folder = self.cache.parent / "trackers"
-        return watching(self.experiment.compute.trackers, self.experiment.name, self._run(part), folder)
+        return watching(self.experiment.compute.trackers, self.experiment.name, self._run(part), self._trackers)
+
+    @property
+    def _trackers(self) -> Path:
+        return self.cache.parent / "trackers"
 
     @property
     def world(self) -> "World":

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from .. import tables
-from ..experiment import SFT, Experiment, RewardTraining, TestbedData
+from ..experiment import Experiment, TestbedData
 from ._checks import finite
 from ._job import Job
 from ._node import Inputs, Node, Partition, Step
@@ -38,7 +38,7 @@ def nodes(experiment: Experiment) -> list[Node]:
             _policy_model,
             axis="pm",
             deps=("base_model", "sft_data"),
-            settings=lambda e, p: (_numbers(e.policy.sft), e.policy.ranks[(p.pm or 1) - 1], e.seed),
+            settings=lambda e, p: (e.policy.sft, e.policy.ranks[(p.pm or 1) - 1], e.seed),
             figure=curve("loss"),
             heavy=True,
         ),
@@ -49,7 +49,7 @@ def nodes(experiment: Experiment) -> list[Node]:
             _reward_model,
             axis="rm",
             deps=("base_model", "policy_model", "preference_data"),
-            settings=lambda e, p: (_numbers(e.reward.training), e.reward.ranks[(p.rm or 1) - 1], e.seed),
+            settings=lambda e, p: (e.reward.training, e.reward.ranks[(p.rm or 1) - 1], e.seed),
             figure=curve("loss"),
             heavy=True,
         ),
@@ -70,10 +70,6 @@ def nodes(experiment: Experiment) -> list[Node]:
 def split_of(table: pa.Table, split: str) -> pa.Table:
     """The rows of one split."""
     return table.filter(pc.equal(table["split"], split))
-
-
-def _numbers(settings: SFT | RewardTraining) -> dict[str, Any]:
-    return settings.model_dump(mode="json", exclude={"checkpoint_every"})
 
 
 def _base_settings(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:

@@ -48,7 +48,7 @@ def _dpo_nodes() -> list[Node]:
             _dpo,
             axis="pm",
             deps=("base_model", "policy_model", "preference_data"),
-            settings=lambda e, _: (_numbers(e.rl.dpo), e.seed),
+            settings=lambda e, _: (e.rl.dpo, e.seed),
             figure=curve("loss"),
             heavy=True,
         ),
@@ -67,13 +67,8 @@ def _dpo_nodes() -> list[Node]:
     ]
 
 
-def _numbers(settings: Any) -> dict[str, Any]:
-    """What decides a training's numbers."""
-    return dict(settings.model_dump(mode="json", exclude={"checkpoint_every"}))
-
-
 def _algorithm(e: Experiment) -> tuple[Any, ...]:
-    return (e.rl.algorithm, _numbers(e.rl.ppo if e.rl.algorithm == "ppo" else e.rl.group))
+    return (e.rl.algorithm, e.rl.ppo if e.rl.algorithm == "ppo" else e.rl.group)
 
 
 def _selection(method: Method, cells: tuple[Cell, ...]) -> Node:

@@ -19,7 +19,7 @@ METRICS, SUMMARY = "metrics.parquet", "summary.json"
 
 
 @contextmanager
-def whole_folder(out: Path) -> Iterator[Path]:
+def whole_folder(out: Path, what: str = "model") -> Iterator[Path]:
     """A folder to fill, which takes the place of `out` when the block ends well: a folder that exists is complete.
 
     Among several processes the main one writes, and all leave the block when `out` is there.
@@ -40,7 +40,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         barrier()
     except UNWRITTEN as error:
         shutil.rmtree(beside, ignore_errors=True)
-        raise unwritten("model", out, error) from error
+        raise unwritten(what, out, error) from error
 
 
 def copy_adapters(adapters: Iterable[tuple[str, Path]], out: Path) -> list[str]:

@@ -16,15 +16,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..errors import SeamError
+from ..experiment import fingerprint
+from ..experiment._base import Settings
 
 STATE = "state.json"
 UNWRITTEN = (OSError, SafetensorError)
 """What a full disk raises: Python's and pyarrow's error, or that of safetensors."""
 
 
-def run_of(*parts: Any) -> str:
-    """A hash of all that decides a run's numbers (JSON-able parts)."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def run_of(settings: Settings, *parts: Any) -> str:
+    """A hash of all that decides a run's numbers: its settings, speed-only ones left out, and JSON-able parts."""
+    return hashlib.sha256(json.dumps([fingerprint(settings), *parts], sort_keys=True).encode()).hexdigest()
 
 
 def save_whole(folder: Path, step: int, fill: Callable[[Path], dict[str, Any]]) -> None:

@@ -18,7 +18,6 @@ from ._ppo_actor import Actor
 
 METRICS, ADAPTER = "metrics.parquet", "adapter"
 OPTIMIZER, GOOD = "optimizer.safetensors", "good.safetensors"
-SPEED_ONLY = {"checkpoint_every"}
 
 
 class Saved(NamedTuple):
@@ -35,7 +34,7 @@ def fingerprint(
 ) -> str:
     """A hash of all that decides a run's numbers; a checkpoint of another run is not continued."""
     models = [content_hash(Path(path)) if Path(path).exists() else str(path) for path in (policy, reward)]
-    return run_of(settings.model_dump(mode="json", exclude=SPEED_ONLY), seed, models, list(prompts), device.type)
+    return run_of(settings, seed, models, list(prompts), device.type)
 
 
 def save_checkpoint(

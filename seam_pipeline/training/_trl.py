@@ -21,9 +21,6 @@ from ._parallel import check_one_gpu, is_main, pieces
 from ._trl_resume import Checkpoints, grouped, resumable
 from .watch import Watch, unwatched
 
-SPEED_ONLY = {"checkpoint_every"}
-"""Settings that don't change a run's numbers."""
-
 
 class Schedule(NamedTuple):
     """Optimizer steps and how each batch is divided: examples at once, and how often in each process."""
@@ -122,7 +119,8 @@ def fit(
     """Train the model's trainable weights in place, from the newest checkpoint of the same run if there is one."""
     check_one_gpu(device)
     with TemporaryDirectory() as scratch, quiet():
-        args = config_class(output_dir=scratch, **_arguments(plan, settings, seed, device, checkpoints.every), **more)
+        quietly = common(device, seed, checkpoints.every)
+        args = config_class(output_dir=scratch, **quietly, **_arguments(plan, settings), **more)
         trainer = resumable(grouped(trainer_class, checkpoints, settings), checkpoints, recorder)(
             model=model,
             args=args,
@@ -137,7 +135,7 @@ def fit(
     vars(model).pop("forward", None)
 
 
-def _arguments(plan: Schedule, settings: Any, seed: int, device: torch.device, save_every: int) -> dict[str, Any]:
+def _arguments(plan: Schedule, settings: Any) -> dict[str, Any]:
     return {
         "per_device_train_batch_size": plan.micro_batch,
         "gradient_accumulation_steps": plan.accumulation,
@@ -145,6 +143,12 @@ def _arguments(plan: Schedule, settings: Any, seed: int, device: torch.device, s
         "learning_rate": settings.learning_rate,
         "warmup_steps": settings.warmup_steps if hasattr(settings, "warmup_steps") else 0,
         "max_length": None,
+    }
+
+
+def common(device: torch.device, seed: int, save_every: int) -> dict[str, Any]:
+    """Arguments that all trainers share: quiet, nothing written but our checkpoints, every step logged."""
+    return {
         "remove_unused_columns": False,
         "seed": seed,
         "data_seed": seed,

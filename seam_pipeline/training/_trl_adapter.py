@@ -60,7 +60,7 @@ class Tuned:
         """Train; the model is then a PEFT model with the adapter `default`."""
         check_one_gpu(self.device)
         with TemporaryDirectory() as scratch, quiet():
-            config = config_class(output_dir=scratch, save_steps=checkpoints.every, **arguments)
+            config = config_class(output_dir=scratch, disable_dropout=True, **arguments)
             trainer = resumable(trainer_class, checkpoints, recorder)(
                 model=self.model,
                 args=config,
@@ -104,26 +104,3 @@ def _config(lora: Lora) -> LoraConfig:
         bias="none",
         task_type="CAUSAL_LM",
     )
-
-
-def common(device: torch.device, seed: int) -> dict[str, Any]:
-    """Arguments that all trainers share: quiet, nothing written but our checkpoints, every step logged."""
-    return {
-        "max_grad_norm": 1.0,
-        "remove_unused_columns": False,
-        "seed": seed,
-        "data_seed": seed,
-        "use_cpu": device.type == "cpu",
-        "bf16": False,
-        "gradient_checkpointing": False,
-        "disable_dropout": True,
-        "dataloader_pin_memory": device.type == "cuda",
-        "ddp_find_unused_parameters": False,
-        "save_strategy": "steps",
-        "eval_strategy": "no",
-        "logging_steps": 1,
-        "logging_nan_inf_filter": False,
-        "report_to": [],
-        "disable_tqdm": True,
-        "log_level": "error",
-    }

@@ -15,8 +15,8 @@ from ..progress import Progress, silent
 from ._checkpoint import run_of
 from ._examples import dpo_examples, first_rows
 from ._parallel import join
-from ._trl import SPEED_ONLY, Recorder, examples_seen, schedule
-from ._trl_adapter import Tuned, common
+from ._trl import Recorder, common, examples_seen, schedule
+from ._trl_adapter import Tuned
 from ._trl_resume import Checkpoints, grouped
 from .watch import Watch, unwatched
 
@@ -62,8 +62,7 @@ def train_dpo(
     if not examples.size:
         raise SeamError(f"None of {chosen.num_rows} preference pairs differ within {limit} tokens; raise max_length.")
     plan = schedule(settings, examples.size)
-    numbers = settings.model_dump(mode="json", exclude=SPEED_ONLY)
-    run = run_of("dpo", numbers, seed, model_content(policy_folder), examples, where.type)
+    run = run_of(settings, "dpo", seed, model_content(policy_folder), examples, where.type)
     checkpoints = Checkpoints(out.with_name(f"{out.name}.partial"), run, settings.checkpoint_every)
     recorder = Recorder(tuple(LOGGED), progress, watch)
     arguments = {
@@ -77,7 +76,13 @@ def train_dpo(
     }
     trainer = grouped(_Tokenised, checkpoints, settings)
     tuned.fit(
-        trainer, DPOConfig, examples.columns, recorder, checkpoints, settings.lora, common(where, seed) | arguments
+        trainer,
+        DPOConfig,
+        examples.columns,
+        recorder,
+        checkpoints,
+        settings.lora,
+        common(where, seed, checkpoints.every) | arguments,
     )
     metrics = [{"step": row["step"]} | {o: row[t] for t, o in LOGGED.items() if t in row} for row in recorder.rows]
     summary = {

@@ -19,8 +19,8 @@ from ._checkpoint import run_of
 from ._parallel import join, pieces
 from ._ppo_prompts import fitting
 from ._ppo_reward import Scorer, separate_scorer
-from ._trl import SPEED_ONLY, Recorder
-from ._trl_adapter import Tuned, common
+from ._trl import Recorder, common
+from ._trl_adapter import Tuned
 from ._trl_resume import Checkpoints, repeated
 from .watch import Watch, unwatched
 
@@ -77,9 +77,8 @@ def train_group(
             f"{len(pool.ids)} prompts are too few for {wanted} in a batch; lower rl.group.batch_size or select more "
             "instructions."
         )
-    numbers = settings.model_dump(mode="json", exclude=SPEED_ONLY)
     models = [model_content(policy_folder), model_content(reward_folder)]
-    run = run_of(algorithm, numbers, seed, models, list(prompts), where.type)
+    run = run_of(settings, algorithm, seed, models, list(prompts), where.type)
     every = math.ceil(settings.checkpoint_every / settings.epochs) * settings.epochs
     checkpoints = Checkpoints(out.with_name(f"{out.name}.partial"), run, every)
     recorder = Recorder(tuple(LOGGED), progress, watch)
@@ -91,7 +90,7 @@ def train_group(
         recorder,
         checkpoints,
         settings.lora,
-        common(where, seed) | _arguments(settings) | {"reward_weights": [1.0, 0.0] if gold_fn else [1.0]},
+        common(where, seed, every) | _arguments(settings) | {"reward_weights": [1.0, 0.0] if gold_fn else [1.0]},
         reward_funcs=[_reward(reward_fn or separate_scorer(reward_folder, where)), *_gold(gold_fn)],
     )
     metrics = [_row(row, settings.batch_size) for row in recorder.rows]

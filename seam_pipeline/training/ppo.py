@@ -13,8 +13,8 @@ from ..experiment import PPO
 from ..models.generate import stop_ids
 from ..models.stack import AdapterStack, Policy, StackFile, read_stack, write_stack
 from ..progress import Progress, silent
-from ._checkpoint import UNWRITTEN, unwritten
-from ._parallel import barrier, is_main, join
+from ._artifacts import copy_adapters, whole_folder
+from ._parallel import is_main, join
 from ._ppo_actor import Actor
 from ._ppo_checkpoint import (
     ADAPTER,
@@ -189,33 +189,14 @@ def _diverged(learner: Learner, policy: StackFile, folder: Path, what: str) -> S
 
 
 def _write(learner: Learner, policy: StackFile, out: Path) -> None:
-    # Written beside its place and renamed: a folder that exists is complete. The others wait for the main process.
-    if not is_main():
-        barrier()
-        return
-    beside = out.with_name(f".{out.name}.new")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        _fill(learner, policy, beside)
-        if out.exists():
-            shutil.rmtree(out)
-        beside.rename(out)
-        barrier()
-    except UNWRITTEN as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise unwritten("outcome", out, error) from error
-
-
-def _fill(learner: Learner, policy: StackFile, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for name, source in policy.adapters:
-        shutil.copytree(source, folder / "adapters" / name)
-    actor = learner.actor
-    actor.save(folder, folder / "adapters" / actor.adapter)
-    write_metrics(learner.metrics, folder / "metrics.parquet")
-    text = json.dumps(_summary(learner), indent=1, sort_keys=True) + "\n"
-    (folder / "summary.json").write_text(text, "utf-8")
-    write_stack(folder, "policy", policy.base_path, (*actor.frozen, actor.adapter))
+    with whole_folder(out, "outcome") as folder:
+        copy_adapters(policy.adapters, folder)
+        actor = learner.actor
+        actor.save(folder, folder / "adapters" / actor.adapter)
+        write_metrics(learner.metrics, folder / "metrics.parquet")
+        text = json.dumps(_summary(learner), indent=1, sort_keys=True) + "\n"
+        (folder / "summary.json").write_text(text, "utf-8")
+        write_stack(folder, "policy", policy.base_path, (*actor.frozen, actor.adapter))
 
 
 def _summary(learner: Learner) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 import json
 import math
 import random
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +17,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import Scratch
 from seam_pipeline.progress import Progress, silent
+
+from ._artifacts import whole_folder
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 CHARS_PER_TOKEN = 8
@@ -183,18 +183,9 @@ def _write(
     summary: dict[str, object],
     out: Path,
 ) -> Path:
-    # Written beside its place and renamed: a folder that exists is complete.
-    out.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
-        model.save_pretrained(beside, safe_serialization=True)
-        tokenizer.save_pretrained(beside)
-        pq.write_table(pa.Table.from_pylist(metrics), beside / "metrics.parquet")
-        (beside / "summary.json").write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n", "utf-8")
-        beside.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        beside.rename(out)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+    with whole_folder(out) as folder:
+        model.save_pretrained(folder, safe_serialization=True)
+        tokenizer.save_pretrained(folder)
+        pq.write_table(pa.Table.from_pylist(metrics), folder / "metrics.parquet")
+        (folder / "summary.json").write_text(json.dumps(summary, indent=1, sort_keys=True) + "\n", "utf-8")
     return out

@@ -23,7 +23,7 @@ from ._checkpoint import run_of
 from ._early import EarlyStop
 from ._examples import Examples, first_rows, preference_examples
 from ._parallel import join
-from ._trl import SPEED_ONLY, Recorder, Schedule, examples_seen, fit, longest, schedule
+from ._trl import Recorder, Schedule, examples_seen, fit, longest, schedule
 from ._trl_resume import Checkpoints
 from .watch import Watch, unwatched
 
@@ -72,8 +72,7 @@ def train_reward(
     if trained:
         stack.add_adapter(trained, settings.lora, seed)
         stack.use(*names, trained)
-        numbers = settings.model_dump(mode="json", exclude=SPEED_ONLY)
-        run = run_of(numbers, seed, model_content(policy_folder), examples, held_out, where.type)
+        run = run_of(settings, seed, model_content(policy_folder), examples, held_out, where.type)
         checkpoints = Checkpoints(partial, run, settings.checkpoint_every)
         _train(stack, trained, examples, held_out, plan, settings, recorder, checkpoints, seed)
     counts = {

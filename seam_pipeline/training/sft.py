@@ -23,7 +23,7 @@ from ._artifacts import whole_folder, write_metrics, write_summary
 from ._checkpoint import run_of
 from ._examples import IGNORED, Examples, first_rows, sft_examples
 from ._parallel import join
-from ._trl import SPEED_ONLY, Recorder, Schedule, examples_seen, fit, longest, schedule
+from ._trl import Recorder, Schedule, examples_seen, fit, longest, schedule
 from ._trl_resume import Checkpoints
 from .watch import Watch, unwatched
 
@@ -64,9 +64,7 @@ def train_policy(
     plan = schedule(settings, examples.size, n if by_steps else None)
     partial = out.with_name(f"{out.name}.partial")
     if n:
-        run = run_of(
-            settings.model_dump(mode="json", exclude=SPEED_ONLY), seed, model_content(base), examples, where.type
-        )
+        run = run_of(settings, seed, model_content(base), examples, where.type)
         _train(stack, examples, plan, settings, recorder, Checkpoints(partial, run, settings.checkpoint_every), seed)
     held_out = sft_examples(stack.tokenizer, dev.slice(0, DEV_EXAMPLES), limit)
     counts = {
