@@ -1,5 +1,6 @@
 """The report asset."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,25 @@ from ._node import Inputs, Node, Partition, Step
 PACKAGES = ("torch", "transformers", "trl", "peft", "sentence-transformers", "faiss-cpu", "textattack", "dagster")
 
 
-def report_node(findings: tuple[str, ...]) -> Node:
-    """One self-contained page from all findings, in their order."""
+ORDER = (
+    "data_overview", "policy_ladder", "reward_ladder", "judge_agreement", "quality_surface", "cross_validation",
+    "preference_match", "annotation_agreement", "less_is_more", "ppo_learning", "without_rl", "candidate_likelihoods",
+    "seamlessness", "worst_instructions", "truth", "selection_methods", "filter_rates", "augmentation", "base_sizes",
+    "cycles",
+)  # fmt: skip
+"""Sections, as in the paper."""
+
+
+def report_node(found: Iterable[str]) -> Node:
+    """One self-contained page from all findings, in ORDER."""
+    findings = tuple(sorted(found, key=ORDER.index))
     return Node(
         "report",
         "9_report",
         "One HTML page: each section's question, answer, figure, table, interval and the paper's number.",
         lambda step, inputs: _report(step, inputs, findings),
         deps=findings,
-        settings=_settings,
+        settings=lambda e, p: (*_settings(e, p), findings),
     )
 
 

@@ -1,12 +1,12 @@
 """On the testbed: does a low score predict that the reward model misorders the policy's own answers?"""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..experiment import VARIANT_OF_METHOD, Experiment
+from ._finding_node import finding_node
 from ._node import Inputs, Node, Step
 from .baselines import SAMPLE_REWARDS, SAMPLES, has_truth
 from .models import split_of
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..findings import Finding
 
 
-def truth_nodes(experiment: Experiment, finding_node: Callable[..., Node]) -> list[Node]:
+def truth_nodes(experiment: Experiment) -> list[Node]:
     """The best pair's own answers with rewards and gold ratings, and the finding; nothing off the testbed."""
     if not has_truth(experiment):
         return []

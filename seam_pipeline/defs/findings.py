@@ -1,15 +1,15 @@
 """One asset per figure or table, and the report."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..experiment import VARIANT_OF_METHOD, Cell, Experiment, Variant
-from ._node import Inputs, Node, Partition, Step
-from ._report import report_node
+from ..experiment import VARIANT_OF_METHOD, Experiment, Variant
+from ._finding_node import by_pm, by_rm, cells_of, finding_node
+from ._node import Inputs, Node, Step
 from ._truth import truth_nodes
 from .candidates import likelihood_axis
 from .models import MODEL, split_of
@@ -17,12 +17,9 @@ from .models import MODEL, split_of
 if TYPE_CHECKING:
     from ..findings import Finding
 
-GROUP = "8_findings"
-ByRank = Mapping[Partition, Any]
-
 
 def nodes(experiment: Experiment) -> list[Node]:
-    """The findings in the order of the report, then the report."""
+    """The findings that need no trainings of their own."""
     variants = experiment.candidates.variants
     found = [
         finding_node("data_overview", _data_overview, ("question_answers", "sft_data", "preference_data", "rl_data")),
@@ -45,7 +42,7 @@ def nodes(experiment: Experiment) -> list[Node]:
         scores = tuple(f"seam_scores_{v}_by_policy" for v in variants)
         found.append(finding_node("seamlessness", _seamlessness, scores, lambda e: (e.scoring.form, e.selection.rate)))
         found.append(_worst(experiment))
-    found += truth_nodes(experiment, finding_node)
+    found += truth_nodes(experiment)
     if "full" in experiment.methods:
         quality = ("rlhf_quality_full_by_policy", "policy_quality", "reward_quality")
         found.append(finding_node("quality_surface", _quality_surface, quality))
@@ -63,55 +60,11 @@ def nodes(experiment: Experiment) -> list[Node]:
             frozenset(selected),
         )
     )
-    return [*found, report_node(tuple(node.name for node in found if node.group == GROUP))]
-
-
-def finding_node(
-    name: str,
-    compute: Callable[[Step, Inputs], "Finding"],
-    deps: tuple[str, ...],
-    settings: Callable[[Experiment], tuple[Any, ...]] = lambda _: (),
-    best: frozenset[str] = frozenset(),
-) -> Node:
-    """A finding's asset; `settings` decide its content besides its inputs, `best` as in Node."""
-    return Node(
-        name,
-        GROUP,
-        f"Finding: {name.replace('_', ' ')}; numbers, sentence and figure.",
-        lambda step, inputs: compute(step, inputs).to_dict(),
-        deps=deps,
-        best=best,
-        settings=lambda e, _: settings(e),
-        figure=_png,
-    )
-
-
-def _png(value: Mapping[str, Any]) -> bytes | None:
-    from ..findings import Finding
-
-    figure = Finding.from_dict(value).figure
-    return figure.panels[0].png if figure and figure.panels else None
+    return found
 
 
 def _likelihoods_of(variant: Variant) -> str:
     return f"candidate_likelihoods_{variant}" + ("_by_policy" if likelihood_axis(variant) == "grid" else "")
-
-
-def _by_pm(values: ByRank) -> dict[int, Any]:
-    return {p.pm: value for p, value in values.items() if p.pm is not None}
-
-
-def _by_rm(values: ByRank) -> dict[int, Any]:
-    return {p.rm: value for p, value in values.items() if p.rm is not None}
-
-
-def cells_of(rows: ByRank) -> dict[Cell, pa.Table]:
-    """Undo `by_policy`: one table per cell."""
-    found: dict[Cell, pa.Table] = {}
-    for partition, table in rows.items():
-        for rm in sorted(set(table["rm"].to_pylist())):
-            found[(partition.pm or 0, rm)] = table.filter(pc.equal(table["rm"], rm)).drop_columns(["rm"])
-    return found
 
 
 def _data_overview(_step: Step, inputs: Inputs) -> "Finding":
@@ -135,7 +88,7 @@ def _policy_ladder(step: Step, inputs: Inputs) -> "Finding":
     policy = step.experiment.policy
     examples = dict(enumerate(policy.ranks, start=1))
     return policy_ladder(
-        _by_pm(inputs["policy_quality"]), examples, _summaries(_by_pm(inputs["policy_model"])), policy.sft.unit
+        by_pm(inputs["policy_quality"]), examples, _summaries(by_pm(inputs["policy_model"])), policy.sft.unit
     )
 
 
@@ -143,7 +96,7 @@ def _reward_ladder(step: Step, inputs: Inputs) -> "Finding":
     from ..findings.reward_ladder import reward_ladder
 
     pairs = dict(enumerate(step.experiment.reward.ranks, start=1))
-    return reward_ladder(_by_rm(inputs["reward_quality"]), pairs, _summaries(_by_rm(inputs["reward_model"])))
+    return reward_ladder(by_rm(inputs["reward_quality"]), pairs, _summaries(by_rm(inputs["reward_model"])))
 
 
 def _ppo_learning(step: Step, inputs: Inputs) -> "Finding":
@@ -164,7 +117,7 @@ def _candidate_likelihoods(step: Step, inputs: Inputs) -> "Finding":
     for variant in step.experiment.candidates.variants:
         found = inputs[_likelihoods_of(variant)]
         if likelihood_axis(variant) == "pm":
-            tables[variant] = _by_pm(found)
+            tables[variant] = by_pm(found)
         else:  # against the reward model of the same rank
             tables[variant] = {pm: table for (pm, rm), table in cells_of(found).items() if pm == rm}
     candidates = {str(v): inputs[f"{v}_candidates"] for v in step.experiment.candidates.variants}
@@ -208,8 +161,8 @@ def _quality_surface(_step: Step, inputs: Inputs) -> "Finding":
 
     return quality_surface(
         cells_of(inputs["rlhf_quality_full_by_policy"]),
-        _by_pm(inputs["policy_quality"]),
-        _by_rm(inputs["reward_quality"]),
+        by_pm(inputs["policy_quality"]),
+        by_rm(inputs["reward_quality"]),
     )
 
 
@@ -217,7 +170,7 @@ def _without_rl(_step: Step, inputs: Inputs) -> "Finding":
     from ..findings.without_rl import without_rl
 
     after = cells_of(inputs.get("rlhf_quality_full_by_policy", {}))
-    return without_rl(_by_pm(inputs["dpo_quality"]), _by_pm(inputs["policy_quality"]), after)
+    return without_rl(by_pm(inputs["dpo_quality"]), by_pm(inputs["policy_quality"]), after)
 
 
 def _selection_methods(step: Step, inputs: Inputs) -> "Finding":
@@ -225,7 +178,7 @@ def _selection_methods(step: Step, inputs: Inputs) -> "Finding":
 
     answers = {str(m): cells_of(inputs[f"rlhf_quality_{m}_by_policy"]) for m in step.experiment.methods}
     selected = {method: inputs[name] for method, name in _selected(step.experiment).items()}
-    return selection_methods(answers, _by_pm(inputs["policy_quality"]), step.experiment.selection.rate, selected)
+    return selection_methods(answers, by_pm(inputs["policy_quality"]), step.experiment.selection.rate, selected)
 
 
 def _selected(experiment: Experiment) -> dict[str, str]:

@@ -1,12 +1,31 @@
 """The whole graph of an experiment, in the order of the study."""
 
 from ..experiment import Experiment
-from . import baselines, candidates, data, findings, models, rl, scores
+from . import (
+    augmentation,
+    base_sizes,
+    baselines,
+    candidates,
+    cross_validation,
+    cycles,
+    data,
+    filter_rates,
+    findings,
+    models,
+    preference,
+    rl,
+    scores,
+)
+from ._finding_node import GROUP
+from ._report import report_node
 from ._study import Study
+
+CORE = (data, models, candidates, scores, baselines, rl, findings)
+FURTHER = (cross_validation, preference, filter_rates, augmentation, base_sizes, cycles)
 
 
 def build_study(experiment: Experiment) -> Study:
     """All nodes of an experiment."""
-    domains = (data, models, candidates, scores, baselines, rl, findings)
-    nodes = [node for domain in domains for node in domain.nodes(experiment)]
+    nodes = [node for domain in (*CORE, *FURTHER) for node in domain.nodes(experiment)]
+    nodes.append(report_node(node.name for node in nodes if node.group == GROUP))
     return Study(experiment, {node.name: node for node in nodes})

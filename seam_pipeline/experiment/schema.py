@@ -4,6 +4,7 @@ from pydantic import Field, model_validator
 
 from ._base import Settings
 from ._data import DataSettings
+from ._findings import Findings
 from ._models import BaseModelSettings, PolicyLadder, RewardLadder
 from ._rl import RL, Compute, Evaluation, Judge
 from ._seam import VARIANT_OF_METHOD, Candidates, Method, Scoring, Selection
@@ -28,6 +29,7 @@ class Experiment(Settings):
     rl: RL = Field(description="RL.")
     judge: Judge = Field(description="Judge.")
     evaluation: Evaluation = Field(Evaluation(), description="Evaluation.")
+    findings: Findings = Field(Findings(), description="Findings with trainings of their own.")
     compute: Compute = Field(Compute(), description="Compute.")
 
     @model_validator(mode="after")
