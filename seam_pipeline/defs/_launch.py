@@ -25,6 +25,10 @@ OFTEN = 10.0
 """Seconds between two lines of metrics in the run's log."""
 
 
+class WorkerLostError(SeamError):
+    """A training's processes ended without saying why, e.g. killed: trying again may help."""
+
+
 def launcher(context: dg.AssetExecutionContext, compute: Compute, folder: Path) -> Launch | None:
     """What starts this step's trainings, below `folder`; None where they run in this process."""
     if compute.launcher == "in_process":
@@ -37,7 +41,11 @@ def launcher(context: dg.AssetExecutionContext, compute: Compute, folder: Path) 
         command = command_of(compute, around.device, file)
         context.log.info(f"training in processes of its own (their log: {place / LOG}): {' '.join(command)}")
         client = dg.PipesSubprocessClient(
-            env={"OMP_NUM_THREADS": str(around.threads), "MKL_NUM_THREADS": str(around.threads)},
+            env={
+                "OMP_NUM_THREADS": str(around.threads),
+                "MKL_NUM_THREADS": str(around.threads),
+                "ACCELERATE_USE_FSDP": str(compute.fsdp).lower(),
+            },
             message_reader=_Heard(_hearing(context, report)),
         )
         logged = [sys.executable, "-m", WORKER, "--log", str(place / LOG), *command]
@@ -89,9 +97,10 @@ def _failure(place: Path, kind: str, what: str) -> SeamError:
     for file in sorted(place.glob(f"{ERROR}.*"), key=lambda file: int(file.suffix[1:])):
         return SeamError(file.read_text("utf-8"))
     lines = (place / LOG).read_text("utf-8", "replace").splitlines() if (place / LOG).exists() else []
-    told = [line for line in lines if "Error" in line and "ChildFailedError" not in line] or lines
-    last = f": {told[0].strip()}" if told else ""
-    return SeamError(f"The {kind} training's processes ended without an outcome ({what}{last}); see {place / LOG}.")
+    told = [line for line in lines if "Error" in line and "ChildFailedError" not in line]
+    last = f": {(told or lines)[0].strip()}" if told or lines else ""
+    how = SeamError if told else WorkerLostError
+    return how(f"The {kind} training's processes ended without an outcome ({what}{last}); see {place / LOG}.")
 
 
 def _hearing(context: dg.AssetExecutionContext, report: Progress) -> Callable[[Any], None]:

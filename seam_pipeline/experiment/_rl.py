@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from ._base import Settings
+from ._cluster import Resources
 from ._models import Lora
 from ._seam import LLMEndpoint, Method
 
@@ -145,6 +146,10 @@ class Judge(Settings):
     def _endpoint(self) -> "Judge":
         if self.kind == "openai" and self.endpoint is None:
             raise ValueError("kind openai needs an endpoint")
+        if self.endpoint is not None and self.endpoint.temperature:
+            raise ValueError(
+                "endpoint.temperature must be 0 (or null, where the server takes none): a judge is asked at 0"
+            )
         return self
 
 
@@ -155,6 +160,22 @@ class Evaluation(Settings):
     max_new_tokens: int = Field(128, ge=1, description="Longest answer.")
     temperature: float = Field(0.0, ge=0, description="0 is greedy.")
     batch_size: int = Field(64, ge=1, description="Answers generated at once (speed only).")
+
+
+class Throughput(Settings):
+    """Measured speeds of one device, for `seam plan`; what is absent comes from the store's records or is assumed."""
+
+    device: str | None = Field(None, description="What was measured, in words; printed.")
+    parameters: float | None = Field(
+        None, gt=0, description="Parameters of the model measured; token rates are scaled to other sizes by it."
+    )
+    train_tokens_per_second: float | None = Field(None, gt=0, description="SFT, reward models, DPO: an adapter.")
+    score_tokens_per_second: float | None = Field(None, gt=0, description="Forward passes: likelihoods, rewards.")
+    generate_tokens_per_second: float | None = Field(None, gt=0, description="Answers, at `evaluation.batch_size`.")
+    rl_steps_per_minute: float | None = Field(None, gt=0, description="Whole steps of `rl.algorithm`.")
+    attack_queries_per_second: float | None = Field(None, gt=0, description="Reward queries of the attacks.")
+    embed_texts_per_second: float | None = Field(None, gt=0, description="Texts through the sentence encoder.")
+    llm_calls_per_minute: float | None = Field(None, gt=0, description="Answered requests, in direct mode.")
 
 
 class Compute(Settings):
@@ -170,6 +191,14 @@ class Compute(Settings):
     concurrent_steps: int = Field(
         1, ge=1, description="Steps that Dagster runs at once, each in a process of its own; 1: in one process."
     )
+    executor: Literal["local", "ray", "k8s"] = Field(
+        "local", description="Where Dagster runs steps: this machine, a Ray or a Kubernetes cluster (docs/cluster.md)."
+    )
+    resources: dict[str, Resources] = Field(
+        {},
+        description="What a step takes of a cluster, by `heavy` (trains or scores a model), `light` (the others), "
+        "asset, glob or `group:NAME`; the last entry that fits counts.",
+    )
     launcher: Literal["in_process", "accelerate"] = Field(
         "in_process", description="Trainings in the step's process, or in several of their own (docs/scaling.md)."
     )
@@ -179,6 +208,28 @@ class Compute(Settings):
     accelerate_config: str | None = Field(
         None, description="A file written by `accelerate config`, e.g. for several machines; `processes` overrides its."
     )
+    fsdp: bool = Field(
+        False,
+        description="Divide the frozen base among the processes of SFT, reward and PPO trainings, where one GPU cannot "
+        "hold it (docs/scaling.md); needs launcher accelerate.",
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         (), description="Where running trainings also send their metrics; addresses are the trackers' own variables."
+    )
+    automation: Literal["off", "cheap", "all"] = Field(
+        "off",
+        description="What Dagster's daemon rebuilds by itself when it is out of date: nothing; what neither trains, "
+        "scores nor asks a paid model; or everything (docs/automation.md).",
+    )
+    schedule: str | None = Field(
+        None,
+        pattern=r"^@(hourly|daily|weekly|monthly)$|^\s*\S+(\s+\S+){4}\s*$",
+        description="Cron expression at which the daemon brings the study up to date, e.g. `@weekly`; absent: a weekly "
+        "schedule is there but stopped.",
+    )
+    retries: int = Field(
+        0, ge=0, description="Attempts after the first of a step that lost a connection, a disk or a worker."
+    )
+    throughput: tuple[Throughput, ...] = Field(
+        (), description="Measured speeds that `seam plan` reckons with, an entry per model size; see docs/scaling.md."
     )

@@ -60,6 +60,19 @@ def plain(model: torch.nn.Module) -> torch.nn.Module:
     return inner
 
 
+def n_layers(trunk: Any) -> int:
+    """Decoder layers that the configuration states."""
+    return int(trunk.config.get_text_config().num_hidden_layers)
+
+
+def layers_of(trunk: Any) -> list[Any]:
+    """The decoder layers in their order. Raises ValueError when they are not in a list."""
+    for module in trunk.modules():
+        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers(trunk):
+            return list(module)
+    raise ValueError("its layers are not in a list")
+
+
 def trunk_of(model: torch.nn.Module) -> torch.nn.Module:
     """The model without its head: token ids in, hidden states out."""
     inner = plain(model)

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import torch
 from transformers import AttentionInterface
 
+from ..models._compat import n_layers
+
 NAME = "seam_tree"
 
 
@@ -54,11 +56,6 @@ def tree_attention(trunk: Any, plan: Plan) -> Iterator[None]:
     finally:
         _ACTIVE.reset(token)
         trunk.set_attn_implementation(before)
-
-
-def n_layers(trunk: Any) -> int:
-    """Decoder layers that the configuration states."""
-    return int(trunk.config.get_text_config().num_hidden_layers)
 
 
 def _attend(

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ._attention import n_layers
+from ..models._compat import layers_of
 
 TOKENWISE = ("mlp", "feed_forward", "ffn", "q_proj", "o_proj", "out_proj", "dense", "c_proj")
 """Parts of a decoder layer that look at one token at a time, by the names that they have in most architectures."""
@@ -20,16 +20,9 @@ def last_layer_narrowed(trunk: Any, wanted: torch.Tensor) -> Iterator[None]:
     TypeError when it runs.
     """
     with ExitStack() as stack:
-        for part in _outermost(_last_layer(trunk)):
+        for part in _outermost(layers_of(trunk)[-1]):
             stack.enter_context(_replaced(part, _narrowed(part.forward, wanted)))
         yield
-
-
-def _last_layer(trunk: Any) -> torch.nn.Module:
-    for module in trunk.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == n_layers(trunk):
-            return module[-1]
-    raise ValueError("its layers are not in a list")
 
 
 def _outermost(module: torch.nn.Module) -> Iterator[torch.nn.Module]:

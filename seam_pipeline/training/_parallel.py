@@ -15,7 +15,9 @@ from torch import Tensor
 from ..errors import SeamError
 from ..models.stack import as_device
 
-SPLITTING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")
+SPLITTING = ("DEEPSPEED", "MEGATRON_LM")
+FSDP = "ACCELERATE_USE_FSDP"
+_division = {"asked": False}
 
 
 def world() -> int:
@@ -33,17 +35,25 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def divides() -> bool:
+    """Whether the processes divide the frozen base among them (`_divided.py`)."""
+    return _division["asked"] and world() > 1
+
+
 def join(device: str | torch.device) -> torch.device:
     """The device of this process; joins the others where a launcher (accelerate, torchrun) has started several.
 
-    Raises SeamError for a GPU of one's own choice among several processes, and where the launcher would split a model.
+    FSDP, asked for by accelerate's variable, is ours: the variable is taken away before the library sees it.
+    Raises SeamError for a GPU of one's own choice among several processes, and for other ways to split a model.
     """
     where = as_device(device)
     if split := next((name for name in SPLITTING if os.environ.get(f"ACCELERATE_USE_{name}", "") == "true"), None):
         raise SeamError(
-            f"The accelerate config asks for {split}, which splits a model among processes; these trainings need the "
-            "whole base on each GPU: choose distributed_type MULTI_GPU."
+            f"The accelerate config asks for {split}, which these trainings do not know; "
+            "choose distributed_type MULTI_GPU or FSDP."
         )
+    if os.environ.pop(FSDP, "").lower() == "true":
+        _division["asked"] = True
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return where
     if where.index is not None:
@@ -111,6 +121,16 @@ def sum_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
     dist.all_reduce(flat)
     for parameter, piece in zip(wanted, flat.split([p.numel() for p in wanted]), strict=True):
         parameter.grad = piece.view_as(parameter).to(parameter.dtype)
+
+
+@torch.no_grad()
+def average_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
+    """Every gradient becomes the mean over all processes."""
+    wanted = list(parameters)
+    sum_gradients(wanted)
+    for parameter in wanted:
+        assert parameter.grad is not None
+        parameter.grad /= world()
 
 
 def summed(values: Tensor) -> Tensor:

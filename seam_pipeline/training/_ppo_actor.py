@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..experiment import PPO
 from ..models.stack import AdapterStack
+from ._divided import in_step
 from ._ppo_projection import Tokens, project_tokens
 from ._ppo_prompts import length_groups
 from ._ppo_rollout import Rollout
@@ -110,10 +111,10 @@ def reference_logp(actor: Actor, view: View, rollout: Rollout, most_rows: int) -
     outcome = torch.zeros_like(rollout.logp)
     lengths = (rollout.prompt_lengths + rollout.lengths).tolist()
     with actor.views.entered(view):
-        for group in length_groups(lengths, most_rows):
+        for group, _ in in_step(length_groups(lengths, most_rows)):
             rows = torch.tensor(group, device=outcome.device)
             ids, row, place = rollout.select(rows)
-            hidden = actor.views.hidden(view, ids)[row, place]
+            hidden = actor.views.states(view, ids, row, place)
             mask = rollout.mask[rows]
             part = torch.zeros(mask.shape, device=outcome.device)
             part[mask] = actor.numbers(hidden, rollout.tokens[rows][mask]).logp

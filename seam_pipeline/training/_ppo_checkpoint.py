@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..experiment import PPO
-from ..models.content import content_hash
+from ..models.content import model_content
 from . import _checkpoint
 from ._checkpoint import moments, restore_moments, run_of, save_tensors, save_whole
 from ._ppo_actor import Actor
@@ -33,8 +33,7 @@ def fingerprint(
     settings: PPO, seed: int, policy: str | Path, reward: str | Path, prompts: Sequence[str], device: torch.device
 ) -> str:
     """A hash of all that decides a run's numbers; a checkpoint of another run is not continued."""
-    models = [content_hash(Path(path)) if Path(path).exists() else str(path) for path in (policy, reward)]
-    return run_of(settings, seed, models, list(prompts), device.type)
+    return run_of(settings, seed, model_content(policy), model_content(reward), list(prompts), device.type)
 
 
 def save_checkpoint(

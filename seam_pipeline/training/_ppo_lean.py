@@ -1,10 +1,10 @@
 """A LLaMA forward without bookkeeping: on small models the library's own costs more than the arithmetic.
 
-Same numbers as `LlamaForCausalLM` up to rounding (tested), for what needs no gradients: rollouts, reference, rewards.
+Same numbers as `LlamaForCausalLM` up to rounding (tested). `Lean` is for what needs no gradients: rollouts, reference,
+rewards; `_ppo_lean_training.py` adds the gradients of an adapter.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,16 +15,12 @@ LARGEST = 500_000_000
 """Parameters above which arithmetic dominates and the library's forward is used."""
 
 
-class _Layer(NamedTuple):
-    attention_norm: Tensor
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    o: Tensor
-    mlp_norm: Tensor
-    gate: Tensor
-    up: Tensor
-    down: Tensor
+Layer = dict[str, Tensor]
+"""A layer's weights: those of LINEARS by their part's name, and the two norms."""
+LINEARS = {
+    "q": "self_attn.q_proj", "k": "self_attn.k_proj", "v": "self_attn.v_proj", "o": "self_attn.o_proj",
+    "gate": "mlp.gate_proj", "up": "mlp.up_proj", "down": "mlp.down_proj",
+}  # fmt: skip
 
 
 class Cache:
@@ -51,7 +47,7 @@ def is_lean(model: Any) -> bool:
 
 
 class Lean:
-    """The trunk with its weights as they are when this is made; no gradients, rows padded on the right."""
+    """The trunk with its weights as they are when this is made; rows are padded on the right."""
 
     def __init__(self, model: LlamaForCausalLM) -> None:
         config, trunk = model.config, model.model
@@ -68,17 +64,31 @@ class Lean:
         """Room for `length` tokens per row."""
         return Cache(len(self.layers), (rows, self.kv_heads, length, self.dim), self.embedding)
 
-    def hidden(self, ids: Tensor, cache: Cache | None = None) -> Tensor:
-        """Last hidden states [B, T, H], after the final norm, of whole sequences; fills `cache` where one is given."""
+    def states(
+        self, ids: Tensor, row: Tensor, place: Tensor, cache: Cache | None = None, rows: Tensor | None = None
+    ) -> Tensor:
+        """Last hidden states [N, H], after the final norm, of ids [B, T] at (row, place), two indices [N].
+
+        Of the other tokens the last layer computes keys and values alone. Fills the rows `rows` [B] of `cache`, where
+        one is given.
+        """
         cosine, sine = self._rope(ids.shape[1])
         x = F.embedding(ids, self.embedding)
-        for number, layer in enumerate(self.layers):
-            q, k, v = self._qkv(x, layer, cosine, sine)
+        last = len(self.layers) - 1
+        for number in range(len(self.layers)):
+            h = self._normed(x, self.layers[number]["attention_norm"])
+            k, v = _rotated(self._split(h, number, "k"), cosine, sine), self._split(h, number, "v")
             if cache is not None:
-                cache.keys[number][:, :, : ids.shape[1]] = k
-                cache.values[number][:, :, : ids.shape[1]] = v
-            x = self._rest(x, self._attend(q, k, v, None), layer)
-        return self._normed(x, self.norm)
+                cache.keys[number][rows, :, : ids.shape[1]] = k
+                cache.values[number][rows, :, : ids.shape[1]] = v
+            if number < last:
+                q = _rotated(self._split(h, number, "q"), cosine, sine)
+                x = self._rest(x, self._attend(q, k, v, None).transpose(1, 2).flatten(2), number)
+        asked = self._linear(h[row, place], last, "q")
+        whole = asked.new_zeros(*ids.shape, asked.shape[-1]).index_put((row, place), asked)
+        q = _rotated(whole.view(*ids.shape, -1, self.dim).transpose(1, 2), cosine, sine)
+        attended = self._attend(q, k, v, None).transpose(1, 2)[row, place].flatten(1)
+        return self._normed(self._rest(x[row, place], attended, last), self.norm)
 
     def step(self, tokens: Tensor, places: Tensor, longest: int, cache: Cache) -> Tensor:
         """Hidden states [B, H] of one more token per row at positions `places` [B]; `longest` = places.max() + 1."""
@@ -87,31 +97,34 @@ class Lean:
         visible = (torch.arange(longest, device=places.device) <= places[:, None])[:, None, None]
         rows = torch.arange(len(places), device=places.device)
         x = F.embedding(tokens[:, None], self.embedding)
-        for number, layer in enumerate(self.layers):
-            q, k, v = self._qkv(x, layer, cosine, sine)
+        for number in range(len(self.layers)):
+            h = self._normed(x, self.layers[number]["attention_norm"])
+            q, k = (_rotated(self._split(h, number, part), cosine, sine) for part in ("q", "k"))
+            v = self._split(h, number, "v")
             keys, values = cache.keys[number], cache.values[number]
             keys[rows, :, places], values[rows, :, places] = k[:, :, 0], v[:, :, 0]
-            x = self._rest(x, self._attend(q, keys[:, :, :longest], values[:, :, :longest], visible), layer)
+            attended = self._attend(q, keys[:, :, :longest], values[:, :, :longest], visible)
+            x = self._rest(x, attended.transpose(1, 2).flatten(2), number)
         return self._normed(x, self.norm)[:, 0]
 
-    def _qkv(self, x: Tensor, layer: _Layer, cosine: Tensor, sine: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        h = self._normed(x, layer.attention_norm)
-        q, k, v = (
-            F.linear(h, weight).view(x.shape[0], x.shape[1], -1, self.dim).transpose(1, 2)
-            for weight in (layer.q, layer.k, layer.v)
-        )
-        return _rotated(q, cosine, sine), _rotated(k, cosine, sine), v
+    def _split(self, h: Tensor, number: int, part: str) -> Tensor:
+        """[B, heads, T, D]."""
+        return self._linear(h, number, part).view(*h.shape[:2], -1, self.dim).transpose(1, 2)
+
+    def _linear(self, x: Tensor, number: int, part: str) -> Tensor:
+        return F.linear(x, self.layers[number][part])
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
         if self.heads != self.kv_heads:
             k, v = (t.repeat_interleave(self.heads // self.kv_heads, dim=1) for t in (k, v))
         return F.scaled_dot_product_attention(q, k, v, attn_mask=visible, is_causal=visible is None)
 
-    def _rest(self, x: Tensor, attended: Tensor, layer: _Layer) -> Tensor:
-        x = x + F.linear(attended.transpose(1, 2).flatten(2), layer.o)
-        h = self._normed(x, layer.mlp_norm)
-        gated = F.silu(F.linear(h, layer.gate), inplace=True).mul_(F.linear(h, layer.up))
-        return x.add_(F.linear(gated, layer.down))
+    def _rest(self, x: Tensor, attended: Tensor, number: int) -> Tensor:
+        """What follows a layer's attention, token by token."""
+        x = x + self._linear(attended, number, "o")
+        h = self._normed(x, self.layers[number]["mlp_norm"])
+        gated = F.silu(self._linear(h, number, "gate")) * self._linear(h, number, "up")
+        return x + self._linear(gated, number, "down")
 
     def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
         return F.rms_norm(x, (self.width,), weight, self.epsilon)
@@ -124,13 +137,13 @@ class Lean:
         return self._cosine[:length], self._sine[:length]
 
 
-def _weights(layer: Any) -> _Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    linears: Sequence[Any] = (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
-    q, k, v, o = (linear.weight.data for linear in linears)
-    gate, up, down = (linear.weight.data for linear in (mlp.gate_proj, mlp.up_proj, mlp.down_proj))
-    norms = (layer.input_layernorm.weight.data, layer.post_attention_layernorm.weight.data)
-    return _Layer(norms[0], q, k, v, o, norms[1], gate, up, down)
+def _weights(layer: Any) -> Layer:
+    linears = {part: layer.get_submodule(name).weight.data for part, name in LINEARS.items()}
+    return {
+        **linears,
+        "attention_norm": layer.input_layernorm.weight.data,
+        "mlp_norm": layer.post_attention_layernorm.weight.data,
+    }
 
 
 def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:

@@ -124,9 +124,8 @@ def value_loss(
     return Loss(loss, masked_mean((bounded_error > plain_error).float(), mask, tokens).detach())
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Entropy in nats of softmax(logits) over the last dimension: [..., V] -> [...]; -inf logits count as 0 log 0."""
-    logp = torch.log_softmax(logits.float(), dim=-1)
+def entropy(logp: Tensor) -> Tensor:
+    """Entropy in nats of log-probabilities over the last dimension: [..., V] -> [...]; -inf counts as 0 log 0."""
     return -torch.where(logp > -torch.inf, logp.exp() * logp, logp.new_zeros(())).sum(-1)
 
 

@@ -35,9 +35,10 @@ def project_tokens(
     """
     weight = _frozen_weight(stack.model)
     if weight is None or len(tokens) * len(weight) <= WHOLE:
-        logits = stack.lm_logits(hidden).float() / temperature
-        logp = -F.cross_entropy(logits, tokens, reduction="none")
-        return Tokens(logp, entropy(logits) if with_entropy else None)
+        logits = stack.lm_logits(hidden).float()
+        every = torch.log_softmax(logits if temperature == 1 else logits / temperature, -1)
+        logp = every.gather(-1, tokens[:, None]).squeeze(-1)
+        return Tokens(logp, entropy(every) if with_entropy else None)
     logp, spread = _Pieces.apply(hidden, weight, tokens, temperature, with_entropy)
     return Tokens(logp, spread if with_entropy else None)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..models.stack import AdapterStack, RewardModel, StackFile, load_reward, read_head
+from ._divided import in_step
 from ._ppo_prompts import length_groups
 from ._ppo_views import Views
 
@@ -45,10 +46,10 @@ def shared_scorer(views: Views, names: Sequence[str], reward: StackFile, most_ro
         ids = reader.encode(list(zip(instructions, responses, strict=True)))
         rewards = torch.zeros(len(ids))
         with views.entered(view):
-            for rows in length_groups([len(row) for row in ids], most_rows):
+            for rows, _ in in_step(length_groups([len(row) for row in ids], most_rows)):
                 batch = pad_sequence([torch.tensor(ids[row]) for row in rows], batch_first=True).to(stack.device)
                 last = torch.tensor([len(ids[row]) - 1 for row in rows], device=stack.device)
-                hidden = views.hidden(view, batch)[torch.arange(len(rows), device=stack.device), last]
+                hidden = views.states(view, batch, torch.arange(len(rows), device=stack.device), last)
                 rewards[rows] = (hidden.float() @ weight[0]).cpu()
         return rewards
 

@@ -8,8 +8,11 @@ import torch
 from torch import Tensor
 
 from ..models.generate import pick
+from ._divided import anywhere
+from ._parallel import divides
 from ._ppo_lean import Lean
 from ._ppo_math import entropy
+from ._ppo_prompts import length_groups
 from ._ppo_views import View, Views
 
 COMPACT = 0.75
@@ -78,13 +81,13 @@ def sample(
     `noise` [B, >= limits.max()], uniform in [0, 1), picks the tokens by the inverse cumulative distribution of
     softmax(logits / temperature): a row's response depends on its own noise and prompt alone.
     """
-    device, longest = views.stack.device, int(limits.max())
+    device, longest = views.stack.device, anywhere(int(limits.max()))
     outcome = _empty(prompts, longest, pad, device)
     decoder: Decoder = _LeanDecoder(view.lean, device) if view.lean else _Decoder(views, pad)
     stop, limits, noise = torch.tensor(list(stops), device=device), limits.to(device), noise.to(device)
     rows = torch.arange(len(prompts), device=device)
     alive = torch.ones_like(rows, dtype=torch.bool)
-    with torch.inference_mode():
+    with torch.no_grad() if divides() else torch.inference_mode():
         hidden = decoder.start(prompts, longest)
         for step in range(longest):
             logits = views.stack.lm_logits(hidden).float() / temperature
@@ -93,9 +96,9 @@ def sample(
             _record(outcome, rows, alive, step, tokens, logits, head(hidden.float()).squeeze(-1), stopped)
             alive &= ~stopped & (limits[rows] > step + 1)
             living = alive.nonzero().flatten()
-            if not len(living):
+            if not anywhere(len(living)):
                 break
-            keep = living if len(living) <= COMPACT * len(rows) else None
+            keep = living if 0 < len(living) <= COMPACT * len(rows) else None
             hidden = decoder.step(tokens, keep)
             if keep is not None:
                 rows, alive = rows[keep], alive[keep]
@@ -126,8 +129,9 @@ def _record(
     outcome.tokens[row, step] = tokens
     outcome.sequences[row, outcome.prompt_lengths[row] + step] = tokens
     outcome.mask[row, step] = True
-    outcome.logp[row, step] = torch.log_softmax(logits, -1).gather(-1, tokens[:, None]).squeeze(-1)
-    outcome.entropy[row, step] = entropy(logits)
+    logp = torch.log_softmax(logits, -1)
+    outcome.logp[row, step] = logp.gather(-1, tokens[:, None]).squeeze(-1)
+    outcome.entropy[row, step] = entropy(logp)
     outcome.values[row, step] = values[alive]
     outcome.ended[row] = stopped[alive]
 
@@ -154,13 +158,16 @@ class _LeanDecoder:
         self.lean, self.device = lean, device
 
     def start(self, prompts: Sequence[Sequence[int]], room: int) -> Tensor:
-        width = max(map(len, prompts))
         self.lengths = [len(row) for row in prompts]
         self.places = torch.tensor(self.lengths, device=self.device)
-        ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in prompts], device=self.device)
-        self.cache = self.lean.cache(len(prompts), width + room)
-        hidden = self.lean.hidden(ids, self.cache)
-        return hidden[torch.arange(len(prompts), device=self.device), self.places - 1]
+        self.cache = self.lean.cache(len(prompts), max(self.lengths) + room)
+        last = self.lean.embedding.new_empty(len(prompts), self.lean.width)
+        for group in length_groups(self.lengths, len(prompts)):
+            width, rows = self.lengths[group[0]], torch.tensor(group, device=self.device)
+            ids = [[*prompts[row], *[0] * (width - self.lengths[row])] for row in group]
+            row, place = torch.arange(len(group), device=self.device), self.places[rows] - 1
+            last[rows] = self.lean.states(torch.tensor(ids, device=self.device), row, place, self.cache, rows)
+        return last
 
     def step(self, tokens: Tensor, keep: Tensor | None) -> Tensor:
         if keep is not None:

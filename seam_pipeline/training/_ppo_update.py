@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..errors import SeamError
 from ..experiment import PPO
+from ._divided import in_step
 from ._parallel import largest, share, sum_gradients, summed
 from ._ppo_actor import Actor
 from ._ppo_math import masked_mean, policy_loss, token_kl, value_loss
@@ -64,9 +65,11 @@ def accumulate(
     tokens = float(rollout.mask[rows].sum())
     mine = share(sorted(rows, key=lambda row: -longest[row]))
     total = torch.zeros(len(UpdateStats._fields), device=rollout.mask.device)
-    for group in length_groups([longest[row] for row in mine], most_rows):
+    for group, counts in in_step(length_groups([longest[row] for row in mine], most_rows)):
         loss, stats = _micro(actor, view, rollout, targets, [mine[i] for i in group], tokens, settings)
-        loss.backward()
+        (loss if counts else 0 * loss).backward()
+        if not counts:
+            continue
         total[:-1] += stats[:-1]
         total[-1] = torch.maximum(total[-1], stats[-1])
     return UpdateStats(*torch.cat((summed(total[:-1]), largest(total[-1:]))).unbind())
@@ -78,7 +81,7 @@ def _micro(
     index = torch.tensor(rows, device=rollout.mask.device)
     ids, row, place = rollout.select(index)
     mask = rollout.mask[index]
-    hidden = actor.views.hidden(view, ids)[row, place]
+    hidden = actor.views.states(view, ids, row, place)
     logp, spread = actor.numbers(hidden, rollout.tokens[index][mask], settings.entropy_coefficient > 0)
     values = actor.head(hidden.float()).squeeze(-1)
     old_logp, old_values = rollout.logp[index][mask], rollout.values[index][mask]

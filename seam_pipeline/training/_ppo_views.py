@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,9 @@ from torch import Tensor
 from ..errors import SeamError
 from ..models._compat import accepts, plain, trunk_of
 from ..models.stack import AdapterStack
+from ._divided import is_divided
 from ._ppo_lean import LARGEST, Lean, is_lean
+from ._ppo_lean_training import LeanTraining, adapts_only_linears
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,10 @@ class Views:
     def __init__(self, stack: AdapterStack) -> None:
         self.stack = stack
         self._layers = [module for module in stack.model.modules() if isinstance(module, LoraLayer)]
-        self._base = tuple(_weight(layer).data for layer in self._layers)
         self.foldable = _foldable(stack.model, self._layers)
-        self.lean = self.foldable and is_lean(stack.model)
+        self._base = tuple(_weight(layer).data for layer in self._layers) if self.foldable else None
+        self.lean = self.foldable and is_lean(stack.model) and adapts_only_linears(stack.model)
+        self._recomputed = False
         self.trunk = trunk_of(stack.model)
         self.placed = accepts(self.trunk, "position_ids")
 
@@ -46,17 +49,18 @@ class Views:
 
         A view with folded adapters keeps their weights as they are now: make it again when they have changed.
         """
-        if not self.foldable:
+        if self._base is None:
             return View((*folded, *active))
         with torch.no_grad():
             weights = tuple(
                 self._folded(layer, base, folded) for layer, base in zip(self._layers, self._base, strict=True)
             )
         view = View(tuple(active), weights)
-        if active or not self.lean:
+        if not self.lean or len(active) > 1:
             return view
         with self.entered(view):
-            return View((), weights, Lean(self.stack.model))
+            lean = LeanTraining(self.stack.model, active[0]) if active else Lean(self.stack.model)
+        return replace(view, lean=lean)
 
     @contextmanager
     def entered(self, view: View) -> Iterator[None]:
@@ -78,6 +82,7 @@ class Views:
         if not wanted:
             yield
             return
+        self._recomputed = True
         model: Any = plain(self.stack.model)
         if not getattr(model, "supports_gradient_checkpointing", False):
             raise SeamError(f"{type(model).__name__} cannot recompute its layers; set gradient_checkpointing to false.")
@@ -91,18 +96,23 @@ class Views:
                 layer.training = True
             yield
         finally:
+            self._recomputed = False
             for layer in layers:
                 layer.training = False
             disable()
 
-    def hidden(self, view: View, ids: Tensor) -> Tensor:
-        """Last hidden states [B, T, H] of ids [B, T] padded on the right, inside `entered(view)`.
+    def states(self, view: View, ids: Tensor, row: Tensor, place: Tensor) -> Tensor:
+        """Last hidden states [N, H] at (row, place) [N] of ids [B, T] padded on the right, inside `entered(view)`.
 
         Causal attention never looks right, so the padding needs no mask; states on it mean nothing.
         """
-        return self.stack.hidden(ids) if view.lean is None else view.lean.hidden(ids)
+        if view.lean is None or self._recomputed:
+            return self.stack.hidden(ids)[row, place]
+        return view.lean.states(ids, row, place)
 
-    def _put(self, weights: Sequence[Tensor]) -> None:
+    def _put(self, weights: Sequence[Tensor] | None) -> None:
+        if weights is None:
+            return
         for layer, weight in zip(self._layers, weights, strict=True):
             _weight(layer).data = weight
 
@@ -120,7 +130,9 @@ def _weight(layer: Any) -> torch.nn.Parameter:
 
 
 def _foldable(model: Any, layers: Sequence[Any]) -> bool:
-    if any(parameter.dtype != torch.float32 for parameter in model.parameters()) or model.num_parameters() > LARGEST:
+    if any(parameter.dtype != torch.float32 or is_divided(parameter) for parameter in model.parameters()):
+        return False
+    if model.num_parameters() > LARGEST:
         return False
     return all(
         isinstance(layer, LoraLinear) and not any(layer.use_dora.values()) and _biasless(layer) for layer in layers

@@ -19,7 +19,7 @@ from ..models._files import ADAPTERS
 from ..models.adapters import AdapterStack, write_adapter
 from ..models.stack import StackFile, read_stack, write_stack
 from ._artifacts import copy_adapters, whole_folder, write_metrics, write_summary
-from ._parallel import check_one_gpu
+from ._parallel import check_one_gpu, divides
 from ._trl import Recorder
 from ._trl_resume import Checkpoints, resumable
 
@@ -34,6 +34,8 @@ class Tuned:
     """
 
     def __init__(self, policy_folder: str | Path, device: torch.device, suffix: str) -> None:
+        if divides():
+            raise SeamError("DPO, RLOO and GRPO need the whole base in each process; set compute.fsdp to false.")
         self.stack = _policy(policy_folder)
         self.frozen = [name for name, _ in self.stack.adapters]
         number = len(self.frozen)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from ._checkpoint import moments, newest, random_state, restore_moments, restore_random, save_tensors, save_whole
 from ._lengths import LengthGroups
-from ._parallel import gathered, is_main, rank, world
+from ._parallel import average_gradients, divides, gathered, is_main, rank, world
 
 WEIGHTS, OPTIMIZER, TRAINER = "weights.safetensors", "optimizer.safetensors", "trainer_state.json"
 
@@ -66,6 +66,17 @@ def resumable(trainer_class: Any, checkpoints: Checkpoints, kept: Any) -> Any:
     """The trainer with our checkpoints; `kept` has `state(folder)` and `restore(state, folder)`, saved beside."""
 
     class Resumable(trainer_class):
+        def create_accelerator_and_postprocess(self) -> None:
+            super().create_accelerator_and_postprocess()
+            if divides():
+                self.accelerator.prepare_model = lambda model, **_: model  # its DDP refuses divided weights
+
+        def training_step(self, *arguments: Any, **more: Any) -> Any:
+            loss = super().training_step(*arguments, **more)
+            if divides() and self.accelerator.sync_gradients:
+                average_gradients(_trained(self.model).values())
+            return loss
+
         def _save_checkpoint(self, model: Any, trial: Any = None, *_: Any) -> None:
             if self.state.global_step < self.state.max_steps and not self.control.should_training_stop:
                 states = gathered(random_state())

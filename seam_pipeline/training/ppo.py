@@ -14,6 +14,7 @@ from ..models.generate import stop_ids
 from ..models.stack import AdapterStack, Policy, StackFile, read_stack, write_stack
 from ..progress import Progress, silent
 from ._artifacts import copy_adapters, whole_folder
+from ._divided import divide_base, host
 from ._parallel import is_main, join
 from ._ppo_actor import Actor
 from ._ppo_checkpoint import (
@@ -117,13 +118,13 @@ def _learner(
     saved: Saved | None,
     reward_fn: Scorer | None,
 ) -> Learner:
-    stack = AdapterStack.from_base(policy.base_path, device, settings.dtype)
+    stack = AdapterStack.from_base(policy.base_path, host(device), settings.dtype)
     pool = _pool(stack, prompts, settings, seed)
     for name, folder in policy.adapters:
         stack.load_adapter(name, folder)
     shared = reward_fn is None and shares_base(reward, policy)
     reward_names = load_adapters(stack, reward) if shared else []
-    actor = _actor(stack, policy, settings, seed, saved)
+    actor = _actor(stack, policy, settings, seed, device, saved)
     most_rows = settings.minibatch_size // settings.gradient_accumulation
     if shared:
         scorer = shared_scorer(actor.views, reward_names, reward, most_rows)
@@ -163,7 +164,9 @@ def _pool(stack: AdapterStack, prompts: Sequence[str], settings: PPO, seed: int)
     return fitting(prompts, policy.prompt_ids(prompts), longest, seed)
 
 
-def _actor(stack: AdapterStack, policy: StackFile, settings: PPO, seed: int, saved: Saved | None) -> Actor:
+def _actor(
+    stack: AdapterStack, policy: StackFile, settings: PPO, seed: int, device: torch.device, saved: Saved | None
+) -> Actor:
     frozen = tuple(name for name, _ in policy.adapters)
     number = len(frozen)
     while (adapter := f"{number:02d}_rl") in frozen:
@@ -172,6 +175,7 @@ def _actor(stack: AdapterStack, policy: StackFile, settings: PPO, seed: int, sav
         stack.load_adapter(adapter, saved.folder / ADAPTER, trainable=True)
     else:
         stack.add_adapter(adapter, settings.lora, seed=stream(seed, "adapter").initial_seed())
+    divide_base(stack, device)
     actor = Actor.fresh(stack, frozen, adapter, settings.temperature)
     if saved is not None:
         actor.load_head(saved.folder)

@@ -20,6 +20,7 @@ from ..models.stack import AdapterStack, RewardModel, StackFile, read_stack, wri
 from ..progress import Progress, silent
 from ._artifacts import copy_adapters, whole_folder, write_metrics, write_summary
 from ._checkpoint import run_of
+from ._divided import divide_base, host
 from ._early import EarlyStop
 from ._examples import Examples, first_rows, preference_examples
 from ._parallel import join
@@ -56,7 +57,7 @@ def train_reward(
     below, where = read_stack(policy_folder), join(device)
     if below.kind != "policy":
         raise SeamError(f"{policy_folder} is a reward model; reward training starts from a policy.")
-    stack = _classifier(below, where, seed)
+    stack = _classifier(below, host(where), seed)
     limit = longest(stack, settings.max_length)
     examples = preference_examples(stack.tokenizer, chosen, limit)
     if n and not examples.size:
@@ -72,6 +73,8 @@ def train_reward(
     if trained:
         stack.add_adapter(trained, settings.lora, seed)
         stack.use(*names, trained)
+    divide_base(stack, where)
+    if trained:
         run = run_of(settings, seed, model_content(policy_folder), examples, held_out, where.type)
         checkpoints = Checkpoints(partial, run, settings.checkpoint_every)
         _train(stack, trained, examples, held_out, plan, settings, recorder, checkpoints, seed)

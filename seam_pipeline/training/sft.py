@@ -21,6 +21,7 @@ from ..models.stack import AdapterStack, write_stack
 from ..progress import Progress, silent
 from ._artifacts import whole_folder, write_metrics, write_summary
 from ._checkpoint import run_of
+from ._divided import divide_base, host
 from ._examples import IGNORED, Examples, first_rows, sft_examples
 from ._parallel import join
 from ._trl import Recorder, Schedule, examples_seen, fit, longest, schedule
@@ -57,12 +58,17 @@ def train_policy(
     if n and not chosen.num_rows:
         raise SeamError("There are no SFT examples to train on; add data or set the rank to 0.")
     where = join(device)
-    stack = AdapterStack.from_base(base, where)
+    stack = AdapterStack.from_base(base, host(where))
     limit = longest(stack, settings.max_length)
     examples = sft_examples(stack.tokenizer, chosen.slice(0, 0) if n == 0 else chosen, limit)
     recorder = Recorder(COLUMNS, progress, watch)
     plan = schedule(settings, examples.size, n if by_steps else None)
     partial = out.with_name(f"{out.name}.partial")
+    if n:
+        stack.add_adapter(ADAPTER, settings.lora, seed)
+        stack.use(ADAPTER)
+        stack.train_only(ADAPTER)
+    divide_base(stack, where)
     if n:
         run = run_of(settings, seed, model_content(base), examples, where.type)
         _train(stack, examples, plan, settings, recorder, Checkpoints(partial, run, settings.checkpoint_every), seed)
@@ -98,9 +104,6 @@ def _train(
     checkpoints: Checkpoints,
     seed: int,
 ) -> None:
-    stack.add_adapter(ADAPTER, settings.lora, seed)
-    stack.use(ADAPTER)
-    stack.train_only(ADAPTER)
     fit(
         SFTTrainer,
         SFTConfig,

@@ -20,13 +20,13 @@ def alone(job: Job, report: Progress = silent) -> None:
     run_job(job, "cpu", report, unwatched)
 
 
-def together(job: Job, folder: Path, processes: int = 2, die_at: int | None = None) -> list[int]:
+def together(job: Job, folder: Path, processes: int = 2, die_at: int | None = None, fsdp: bool = False) -> list[int]:
     """Run a job in several processes; returns their exit codes. `die_at`: process 0 kills itself at that step."""
     file = write_job(job, Surroundings("cpu", 1), folder)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    workers = [CONTEXT.Process(target=_work, args=(file, r, processes, port, die_at)) for r in range(processes)]
+    workers = [CONTEXT.Process(target=_work, args=(file, r, processes, port, die_at, fsdp)) for r in range(processes)]
     for worker in workers:
         worker.start()
     _wait(workers)
@@ -51,9 +51,13 @@ def _wait(workers) -> None:
         worker.join()
 
 
-def _work(file: Path, rank: int, world: int, port: int, die_at: int | None) -> None:
+def _work(file: Path, rank: int, world: int, port: int, die_at: int | None, fsdp: bool) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    divided: list[object] = []
+    if fsdp:
+        os.environ["ACCELERATE_USE_FSDP"] = "true"
+        _note_divided(divided)
     seen: list[int] = []
 
     def report(done: int, total: int) -> None:
@@ -70,5 +74,18 @@ def _work(file: Path, rank: int, world: int, port: int, die_at: int | None) -> N
     except SeamError as error:
         file.with_name(f"error.{rank}").write_text(str(error))
         os._exit(2)
+    file.with_name(f"divided.{rank}").write_text(str(len(divided)))
     file.with_name(f"steps.{rank}").write_text(" ".join(map(str, seen)))
     torch.distributed.destroy_process_group()
+
+
+def _note_divided(seen: list[object]) -> None:
+    from torch.distributed import fsdp
+
+    library = fsdp.fully_shard
+
+    def noted(module, **more):
+        seen.append(module)
+        return library(module, **more)
+
+    fsdp.fully_shard = noted

@@ -82,10 +82,14 @@ def weights(folder: Path):
     return [load_file(file) for file in (*files, *folder.glob("*_head.safetensors"))]
 
 
-@pytest.mark.parametrize("kind", ["sft", "reward", "dpo", "ppo"])
-def test_two_processes_are_one_process_with_the_same_batch(models: Path, tmp_path: Path, kind: str) -> None:
+HOW = [(kind, fsdp) for fsdp in (False, True) for kind in SETTINGS if kind != "rloo" and not (fsdp and kind == "dpo")]
+
+
+@pytest.mark.parametrize(("kind", "fsdp"), HOW)
+def test_two_processes_are_one_process_with_the_same_batch(models: Path, tmp_path: Path, kind: str, fsdp: bool) -> None:
     alone(job(models, kind, tmp_path / "one"))
-    assert together(job(models, kind, tmp_path / "two"), tmp_path / "job") == [0, 0]
+    assert together(job(models, kind, tmp_path / "two"), tmp_path / "job", fsdp=fsdp) == [0, 0]
+    assert bool(int((tmp_path / "job/divided.1").read_text())) == fsdp
     one, two = metrics(tmp_path / "one"), metrics(tmp_path / "two")
     for name in SAME.get(kind, one.keys() - {"value_clip_fraction"}):  # counts ties, which rounding decides
         assert two[name] == pytest.approx(one[name], rel=1e-5, abs=1e-5), name
@@ -140,10 +144,15 @@ def test_a_diverged_ppo_keeps_its_last_good_policy(models: Path, tmp_path: Path)
     assert (tmp_path / "out.partial/last_good/stack.json").is_file()
 
 
-def test_a_launcher_that_splits_models_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    with pytest.raises(SeamError, match="asks for FSDP, which splits a model"):
+def test_a_launcher_that_splits_models_its_own_way_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(SeamError, match="asks for DEEPSPEED, which these trainings do not know"):
         join("cpu")
+
+
+def test_a_divided_base_is_refused_where_it_must_be_whole(models: Path, tmp_path: Path) -> None:
+    assert together(job(models, "dpo", tmp_path / "out"), tmp_path / "job", fsdp=True) == [2, 2]
+    assert "DPO, RLOO and GRPO need the whole base" in errors(tmp_path / "job")[0]
 
 
 def test_alone_a_batch_is_divided_as_the_settings_say() -> None:

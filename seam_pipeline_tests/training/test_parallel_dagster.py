@@ -52,11 +52,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.slow)])
-def test_a_launched_training_makes_the_same_artifact(trained: Path, tmp_path: Path, processes: int) -> None:
+@pytest.mark.parametrize(
+    ("processes", "fsdp"), [(1, False), *(pytest.param(2, fsdp, marks=pytest.mark.slow) for fsdp in (False, True))]
+)
+def test_a_launched_training_makes_the_same_artifact(trained: Path, tmp_path: Path, processes: int, fsdp: bool) -> None:
     shutil.copytree(trained, tmp_path / "store")
     shutil.rmtree(tmp_path / "store/policy_model")
-    chosen = experiment(Compute(device="cpu", threads=1, launcher="accelerate", processes=processes))
+    chosen = experiment(Compute(device="cpu", threads=1, launcher="accelerate", processes=processes, fsdp=fsdp))
     heard = Heard()
     with dg.DagsterInstance.ephemeral() as instance:
         outcome = run(tmp_path / "store", chosen, {*UPSTREAM, "policy_model"}, instance, heard)

@@ -33,7 +33,7 @@ def test_kept_numbers_equal_a_fresh_forward(actor):
         logits, hidden = fresh(actor, rollout, row)
         expected = logits.log_softmax(-1).gather(1, rollout.tokens[row][mask][:, None])[:, 0]
         torch.testing.assert_close(rollout.logp[row][mask], expected, rtol=0, atol=1e-4)
-        torch.testing.assert_close(rollout.entropy[row][mask], entropy(logits), rtol=0, atol=1e-4)
+        torch.testing.assert_close(rollout.entropy[row][mask], entropy(logits.log_softmax(-1)), rtol=0, atol=1e-4)
         torch.testing.assert_close(rollout.values[row][mask], actor.head(hidden)[:, 0].detach(), rtol=0, atol=1e-4)
 
 
@@ -91,9 +91,11 @@ def test_lean_equals_the_library(tmp_path, kv_heads):
     assert is_lean(stack.model)
     lean, ids = Lean(stack.model), torch.randint(3, 300, (4, 20), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        torch.testing.assert_close(lean.hidden(ids), stack.hidden(ids), rtol=1e-4, atol=1e-4)
+        row, place = torch.tensor([[0, 3], [0, 19], [1, 0], [3, 7]]).T
+        torch.testing.assert_close(lean.states(ids, row, place), stack.hidden(ids)[row, place], rtol=1e-4, atol=1e-4)
         cache = lean.cache(4, 20)
-        lean.hidden(ids[:, :15], cache)
+        for rows in torch.tensor([[2, 0], [1, 3]]):
+            lean.states(ids[rows, :15], torch.arange(2), torch.full((2,), 14), cache, rows)
         for place in range(15, 20):
             last = lean.step(ids[:, place], torch.full((4,), place), place + 1, cache)
         torch.testing.assert_close(last, stack.hidden(ids)[:, -1], rtol=1e-4, atol=1e-4)
@@ -102,14 +104,18 @@ def test_lean_equals_the_library(tmp_path, kv_heads):
 def test_views_equal_active_adapters_and_leave_no_trace(tmp_path):
     actor = make_actor(tmp_path / "base")
     stack, ids = actor.views.stack, torch.randint(3, 300, (2, 9), generator=torch.Generator().manual_seed(0))
-    before = {key: value.clone() for key, value in stack.model.state_dict().items()}
+    before, every = (
+        {key: value.clone() for key, value in stack.model.state_dict().items()},
+        torch.ones_like(ids).nonzero(),
+    )
     cases = {("00_sft", "01_rl"): (actor.sampling(), actor.training()), ("00_sft",): (actor.reference(),)}
     for names, views in cases.items():
         with torch.no_grad(), stack.using(*names):
             expected = stack.hidden(ids)
         for view in views:
             with torch.no_grad(), actor.views.entered(view):
-                torch.testing.assert_close(actor.views.hidden(view, ids), expected, rtol=1e-4, atol=1e-4)
+                states = actor.views.states(view, ids, *every.T).view_as(expected)
+                torch.testing.assert_close(states, expected, rtol=1e-4, atol=1e-4)
     assert stack.active == ()
     assert all(torch.equal(before[key], value) for key, value in stack.model.state_dict().items())
 

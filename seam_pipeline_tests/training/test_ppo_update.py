@@ -68,7 +68,7 @@ def test_a_minibatch_of_32_equals_4_times_8_and_32_times_1(batch):
     for parts in (4, 32):
         gradient, same = gradients(*batch, gradient_accumulation=parts)
         torch.testing.assert_close(gradient, whole, rtol=0, atol=1e-6)
-        torch.testing.assert_close(same, stats, rtol=0, atol=1e-6)
+        torch.testing.assert_close(same, stats, rtol=0, atol=5e-6)
 
 
 @pytest.mark.parametrize("bonus", [0.0, 0.5])
@@ -82,16 +82,18 @@ def test_the_gradient_is_that_of_the_papers_loss(batch, bonus):
 
 
 def test_recomputed_layers_give_the_same_gradient_and_leave_no_trace(batch):
-    actor, whole, calls = batch[0], gradients(*batch)[0], []
+    actor, lean, calls = batch[0], gradients(*batch)[0], []
     hook = actor.views.stack.model.model.layers[0].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
     with actor.views.recomputing(True):
         again, _ = gradients(*batch)
     forwards = len(calls)
     calls.clear()
-    gradients(*batch)
+    actor.views.lean = False
+    whole, _ = gradients(*batch)
     hook.remove()
     assert forwards == 2 * len(calls)
     torch.testing.assert_close(again, whole, rtol=0, atol=1e-7)
+    torch.testing.assert_close(lean, whole, rtol=0, atol=2e-6)
     assert not any(module.training for module in actor.views.stack.model.modules())
 
 
@@ -113,7 +115,9 @@ def test_a_trajectory_of_batches_of_32_equals_4_times_8_accumulated(tmp_path):
     whole, stats = weights_after(tmp_path / "whole")
     parts, same = weights_after(tmp_path / "parts", gradient_accumulation=4)
     torch.testing.assert_close(parts, whole, rtol=0, atol=2e-6)
-    assert same == pytest.approx(stats, abs=1e-5)
+    for name, value in stats.items():
+        one_token = 0.01 if name.endswith("clip_fraction") else 1e-5
+        assert same[name] == pytest.approx(value, abs=one_token)
     start, _ = weights_after(tmp_path / "start", steps=1, learning_rate=1e-30)
     assert (whole - start).abs().max() > 1e-2
 
