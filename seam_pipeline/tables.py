@@ -119,3 +119,44 @@ REWARD_QUALITY = _schema(
     reason=STRING,
 )
 """One row per test pair."""
+
+PREFERENCE_ANSWERS = _schema(
+    id=STRING, instruction=STRING, response_1=STRING, response_2=STRING, policy_1=SMALL, policy_2=SMALL
+)
+"""One row per instruction: two policies' answers and the policies' ranks."""
+
+VERDICTS = _schema(
+    "preference reason explanation", id=STRING, judge=STRING, preference=STRING, reason=STRING, explanation=STRING
+)
+"""One row per pair of answers; `preference` is 1, 2 or tie."""
+
+JUDGEMENTS = _schema(
+    "left seconds comment pair",
+    id=STRING,
+    annotator=STRING,
+    choice=STRING,
+    left=STRING,
+    seconds=FLOAT,
+    comment=STRING,
+    at=STRING,
+    pair=STRING,
+)
+"""One row per person's standing judgement: `choice` 1, 2 or tie; the response shown `left`; `pair` hashes the texts."""
+
+SEGMENT_QUESTIONS = _schema(id=STRING, instruction=STRING, golden_response=STRING, segment=STRING)
+"""One row per test question of any segment (`sft`, `preference`, `rl`)."""
+
+SEGMENT_PAIRS = PREFERENCE.append(pa.field("segment", STRING, nullable=False))
+"""One row per pair of answers to a test question of any segment."""
+
+SEGMENT_ANSWERS = ANSWERS.append(pa.field("segment", STRING, nullable=False))
+"""One row per judged answer, segment and seed of training."""
+
+SEGMENT_REWARDS = pa.schema(
+    [*REWARD_QUALITY, *(pa.field(name, kind, nullable=False) for name, kind in
+                        (("seed", SMALL), ("question_id", STRING), ("segment", STRING)))]
+)  # fmt: skip
+"""One row per test pair, segment and seed of training."""
+
+JUDGE_RATINGS = _schema("rating reason", policy=SMALL, id=STRING, judge=STRING, rating=FLOAT, reason=STRING)
+"""One row per policy rank, test question and judge: the same answer rated by each."""
