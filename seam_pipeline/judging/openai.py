@@ -1,6 +1,5 @@
 """A language model as the judge: single answers, explanation first, `Rating: [[n]]` last (SPEC section 5)."""
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from ..experiment import LLMEndpoint
 from ..llm.client import ChatClient, Reply, user
 from ..llm.template import fill, load_template
 from ..progress import Progress, silent
+from ._material import fence_for, set_apart
 from ._rating import EMPTY, JudgedRow, Rating
 
-_RATING = re.compile(r"\[\[\s*([+-]?\d+(?:\.\d+)?)\s*\]\]")
+_RATING = re.compile(r"\[\[\s*([+-]?[0-9]+(?:\.[0-9]+)?)\s*\]\]")
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,9 @@ class OpenAIJudge:
 
 def judge_prompt(template: str, row: JudgedRow) -> str:
     """The prompt of one answer; double brackets in the material are set apart, so that a quote is never a rating."""
-    fence = "=" * 8 + hashlib.sha256(f"{row.instruction}\x1f{row.response}".encode()).hexdigest()[:8]
     material = {"instruction": row.instruction, "response": row.response, "golden_response": row.golden_response}
-    return fill(template, fence=fence, **{name: _apart(value) for name, value in material.items()})
-
-
-def _apart(text: str) -> str:
-    return re.sub(r"\[(?=\[)|\](?=\])", lambda bracket: bracket[0] + " ", text)
+    fence = fence_for(*material.values())
+    return fill(template, fence=fence, **{name: set_apart(value) for name, value in material.items()})
 
 
 def read_rating(reply: Reply) -> Rating:

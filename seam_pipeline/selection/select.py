@@ -1,15 +1,17 @@
 """From a method's name to the rows that it keeps."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import get_args
 
 import pyarrow as pa
 
 from ..errors import SeamError
-from ..experiment import VARIANT_OF_METHOD, Form, Method
+from ..experiment import MATCHED, VARIANT_OF_METHOD, Form, Method
 from ..tables import SELECTED
 from ._evidence import Scores, by_baseline, by_chance, by_length, by_perplexity, by_seam
 from ._lowest import lowest_out
+from ._matched import as_many_at_random, matched
 
 BASELINES = ("reward", "reward_variance", "pre_ppo", "pf_ppo", "margin_gap")
 """Methods whose scores `scoring.baselines` makes, each by the function of its name (`reward`: `golden_reward`)."""
@@ -24,6 +26,7 @@ def select(
     form: Form | None = None,
     perplexities: pa.Table | None = None,
     baseline: pa.Table | None = None,
+    outcomes: Mapping[str, str] | None = None,
     seed: int = 0,
 ) -> pa.Table:
     """Keep all but `rate` of the RL train rows (SELECTED, in their order).
@@ -32,7 +35,8 @@ def select(
     is never filtered by score, its row is kept and says why. Low scores go first, ties by a hash of the id.
     `seam_*` needs `seam_scores` (SEAM_SCORES of its variant; `form` is log unless given), `perplexity` needs
     `perplexities`, `reward`, `reward_variance`, `pre_ppo`, `pf_ppo` and `margin_gap` need `baseline`
-    (BASELINE_SCORES); `random` depends on `seed` and the ids alone, `length` on the golden responses.
+    (BASELINE_SCORES); `random` depends on `seed` and the ids alone, `length` on the golden responses. `matched` and
+    `matched_random` need `outcomes` (judging.match) and take no rate: out go the mismatches, or as many at random.
     Raises SeamError when evidence is missing, as a table or for a row, or when an id appears twice.
     """
     ids = rl_train["id"].to_pylist()
@@ -42,6 +46,10 @@ def select(
     if method == "full":
         n = len(ids)
         return pa.table({"id": ids, "kept": [True] * n, "score": [None] * n, "reason": [None] * n}, schema=SELECTED)
+    if method in MATCHED:
+        if outcomes is None:
+            raise SeamError(f"Selection by {method} needs a preference of two policies' answers; collect it first.")
+        return matched(ids, outcomes) if method == "matched" else as_many_at_random(ids, outcomes, seed)
     scores, reasons = _evidence(method, rl_train, ids, seam_scores, form or "log", perplexities, baseline, seed)
     return lowest_out(ids, scores, reasons, rate)
 
