@@ -9,6 +9,13 @@ from typing import Any
 
 FORMAT = 1
 FILE = "record.json"
+RECIPE_FILE = ".recipe"
+UPLOAD_FILE = ".upload"
+"""Lies in an artifact that has not reached the remote store yet."""
+
+
+class NewerFormatError(ValueError):
+    """A record written by a later version of this package."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,10 @@ class Record:
 
     @staticmethod
     def from_json(text: str) -> "Record":
-        """Raises ValueError for another format or a record that is cut short."""
+        """Raises NewerFormatError for a later format, ValueError for a record that is cut short or unknown."""
         raw: dict[str, Any] = json.loads(text)
+        if isinstance(raw.get("format"), int) and raw["format"] > FORMAT:
+            raise NewerFormatError(f"record format {raw['format']}, this version reads {FORMAT}")
         if raw.get("format") != FORMAT:
             raise ValueError(f"record format {raw.get('format')}, this version reads {FORMAT}")
         raw["failed_checks"] = tuple(raw["failed_checks"])
@@ -52,14 +61,17 @@ def recipe_of(code_version: str, settings: str, inputs: Mapping[str, str]) -> st
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def payload_files(folder: Path) -> list[Path]:
+    """Every file below an artifact's folder but the store's own."""
+    own = {folder / name for name in (FILE, RECIPE_FILE, UPLOAD_FILE)}
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p not in own)
+
+
 def hash_folder(folder: Path) -> str:
-    """Hash of the relative names and bytes of every file below a folder, the record apart."""
+    """Hash of the relative names and bytes of an artifact's payload."""
     digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        name = path.relative_to(folder).as_posix()
-        if name == FILE:
-            continue
-        digest.update(f"{name}\0{path.stat().st_size}\0".encode())
+    for path in payload_files(folder):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
         with path.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

@@ -79,6 +79,7 @@ def test_a_remote_store_uploads_and_a_second_machine_downloads(tmp_path: Path) -
     put(here, pa.table({"a": [1]}))
     assert there.load("rows")["a"].to_pylist() == [1]
     put(here, pa.table({"a": [2]}))
+    there.refresh()
     assert there.load("rows")["a"].to_pylist() == [2]
 
 
