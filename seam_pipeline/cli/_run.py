@@ -3,10 +3,18 @@
 import os
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import SeamError
 from ._options import data_option, experiment_option
+
+if TYPE_CHECKING:
+    from ..defs._choice import Chosen
+    from ..defs._study import Study
+    from ..defs._update import Outcome
+    from ..store import Store
 
 
 @click.command()
@@ -15,50 +23,69 @@ from ._options import data_option, experiment_option
 @click.option(
     "--select", metavar="ASSETS", help="Names, globs or `group:NAME`; `+x` with all that is upstream, `x+` downstream."
 )
-def run(experiment_name: str | None, select: str | None) -> None:
+@click.option(
+    "--partition",
+    "partitions",
+    multiple=True,
+    metavar="KEYS",
+    help="Only these: a rank (pm02, rm01), a cell ('pm01|rm02'), a range (pm01..pm04); may be repeated.",
+)
+@click.option("--again", is_flag=True, help="Make what is selected even where it is current.")
+def run(experiment_name: str | None, select: str | None, partitions: tuple[str, ...], again: bool) -> None:
     """Make what is missing or out of date, upstream first, and print where the report is.
 
     Nothing is made twice: an artifact is current while its settings, code version and inputs' content are.
     """
     quiet()
-    from ..defs._home import dagster_home, open_store
-    from ..defs._stale import stale_tasks
+    from ..defs._choice import choose
+    from ..defs._home import open_store
     from ..defs.graph import build_study
     from ..experiment import load_experiment
 
+    if again and not select:
+        raise SeamError("--again: name what to make again with --select.")
     experiment = load_experiment(experiment_name)
     study = build_study(experiment)
     store = open_store(experiment)
-    names = study.selected(select)
-    tasks = stale_tasks(study, store, names)
-    started = time.monotonic()
-    failed: dict[str, str] = {}
-    if tasks:
-        import dagster as dg
-
-        from ..defs._update import update
-        from ..planning import expected_seconds
-        from ._display import LineDisplay
-
-        dagster_home()
-        click.echo(f"{experiment.name}: {len(tasks)} artifacts to make or to check.")
-        with dg.DagsterInstance.get() as instance:
-            outcome = update(study, store, names, instance, LineDisplay(expected_seconds(study, store, tasks)))
-        failed = outcome.failed
-        current = len(tasks) - len(outcome.made) - len(failed) - len(outcome.blocked)
-        click.echo(
-            f"{experiment.name}: {len(outcome.made)} made, {max(current, 0)} found unchanged, {len(failed)} failed, "
-            f"{len(outcome.blocked)} waiting for these, in {time.monotonic() - started:.0f} s."
-        )
-    else:
-        click.echo(f"{experiment.name}: everything is up to date.")
-    report = store.path("report") / "report.html"
+    store.refresh()
+    chosen = choose(study, select, partitions)
+    outcome = _update(study, store, chosen, again)
+    report = store.local("report") / "report.html"
     if report.is_file():
         click.echo(f"Report: {report}")
-    if failed:
-        for label, reason in failed.items():
+    if outcome.failed or outcome.blocked:
+        for label, reason in outcome.failed.items():
             click.secho(f"{label}: {reason}", fg="red", err=True)
+        for label, above in outcome.blocked.items():
+            click.secho(f"{label}: waits for {above}", fg="yellow", err=True)
         raise click.exceptions.Exit(1)
+
+
+def _update(study: "Study", store: "Store", chosen: "Chosen", again: bool) -> "Outcome":
+    from ..defs._stale import stale_tasks
+    from ..defs._update import Outcome, update
+    from ..planning import expected_seconds
+    from ._display import LineDisplay
+
+    name, started = study.experiment.name, time.monotonic()
+    tasks = stale_tasks(study, store, chosen, again)
+    if not tasks:
+        click.echo(f"{name}: everything is up to date.")
+        return Outcome()
+    from ..defs._instance import open_instance
+
+    click.echo(f"{name}: {len(tasks)} artifacts to make or to check.")
+    if study.experiment.compute.executor != "local":
+        click.echo("seam run makes every step on this machine; compute.executor is for the runs that Dagster starts.")
+    with open_instance() as instance:
+        display = LineDisplay(expected_seconds(study, store, tasks))
+        outcome = update(study, store, chosen, instance, display, again)
+    current = len(tasks) - len(outcome.made) - len(outcome.failed) - len(outcome.blocked)
+    click.echo(
+        f"{name}: {len(outcome.made)} made, {max(current, 0)} found unchanged, {len(outcome.failed)} failed, "
+        f"{len(outcome.blocked)} waiting for these, in {time.monotonic() - started:.0f} s."
+    )
+    return outcome
 
 
 def quiet() -> None:

@@ -1,20 +1,21 @@
 """Turning the study's nodes into Dagster assets."""
 
-import base64
-import time
-from collections.abc import Iterator
-from typing import Any
-
 import dagster as dg
-import pyarrow as pa
 
 from ..errors import SeamError
-from ..experiment import Experiment, fingerprint
+from ..experiment import fingerprint
 from ..progress import Progress
 from ..store import Store
+from ._executors import op_tags
 from ._launch import launcher
-from ._node import Axis, Node, Partition
-from ._run import Made, make
+from ._live import live
+from ._metadata import described, kinds_of, metadata_of, tags_of
+from ._node import Node, Partition
+from ._partitions import partitions_of
+from ._pools import pool_of
+from ._retry import again
+from ._run import Made, current, make
+from ._stale import label_of
 from ._study import Study, relation
 
 
@@ -36,16 +37,17 @@ def listen(listener: Listener | None) -> None:
     _listeners[:] = [listener] if listener else []
 
 
-def partitions_of(experiment: Experiment, axis: Axis) -> dg.PartitionsDefinition | None:
-    """One partition per quality rank; the grid has both dimensions."""
-    pms = dg.StaticPartitionsDefinition([f"pm{r:02d}" for r in range(1, len(experiment.policy.ranks) + 1)])
-    rms = dg.StaticPartitionsDefinition([f"rm{r:02d}" for r in range(1, len(experiment.reward.ranks) + 1)])
-    grid = dg.MultiPartitionsDefinition({"pm": pms, "rm": rms})
-    return {"one": None, "pm": pms, "rm": rms, "grid": grid}[axis]
+AGAIN = "seam/again"
+"""Tag of a run that makes its artifacts even where they are current."""
 
 
-def build_asset(study: Study, node: Node, store: Store) -> dg.AssetsDefinition:
-    """The Dagster asset of a node; its content check and data version come from the store."""
+def build_asset(
+    study: Study, node: Node, store: Store, condition: dg.AutomationCondition | None = None, pools: bool = True
+) -> dg.AssetsDefinition:
+    """The Dagster asset of a node; its content check and data version come from the store.
+
+    A step whose artifact is current reports it as it is, without computing; the tag `seam/again` computes it.
+    """
     prefix = study.experiment.name
     key = dg.AssetKey([prefix, node.name])
     all_settings = [study.settings(node, p) for p in study.axis(node.axis)]
@@ -53,30 +55,27 @@ def build_asset(study: Study, node: Node, store: Store) -> dg.AssetsDefinition:
     @dg.asset(
         key=key,
         group_name=node.group,
-        description=node.description,
+        description=described(study, node),
         deps=[_dependency(study, node, dep) for dep in node.deps],
         partitions_def=partitions_of(study.experiment, node.axis),
         code_version=f"{node.version}-{fingerprint(*all_settings)}",
         check_specs=[
             dg.AssetCheckSpec(name, asset=key, description=text, blocking=True) for name, text in _check_texts(node)
         ],
-        pool="compute" if node.heavy else None,
-        kinds=set(node.kinds),
-        metadata={"store": str(store.path(node.name).parent), "axis": node.axis},
+        pool=pool_of(study, node) if pools else None,
+        op_tags=op_tags(study.experiment, node),
+        automation_condition=condition,
+        kinds=kinds_of(study, node),
+        tags=tags_of(study, node),
+        metadata={"store": str(store.path(node.name).parent)},
     )
     def step(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         partition = Partition.parse(str(context.partition_key) if context.has_partition_key else None)
         if partition not in study.wanted(node):
-            raise dg.Failure(f"{node.name} [{partition.key}] is not among the experiment's arms; add it to rl.arms.")
-        try:
-            launch = launcher(context, study.experiment.compute, store.root / "jobs")
-            made = make(study, store, node, partition, _report(context, node, partition), launch)
-        except SeamError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
-        for listener in _listeners:
-            listener.made(_label(node, partition), made.record.seconds)
+            raise dg.Failure(f"{node.name} [{partition.key}] is nothing that the experiment runs (rl.arms, findings).")
+        made = _make(context, study, node, partition, store)
         return dg.MaterializeResult(
-            metadata=dict(_metadata(study, node, store, made)),
+            metadata=dict(metadata_of(study, node, store, made)),
             data_version=dg.DataVersion(made.record.data_version),
             check_results=[
                 dg.AssetCheckResult(passed=problem is None, check_name=name, metadata={"problem": problem or "none"})
@@ -87,8 +86,30 @@ def build_asset(study: Study, node: Node, store: Store) -> dg.AssetsDefinition:
     return step
 
 
-def _label(node: Node, partition: Partition) -> str:
-    return node.name if partition.key is None else f"{node.name} [{partition.key}]"
+def _make(context: dg.AssetExecutionContext, study: Study, node: Node, partition: Partition, store: Store) -> Made:
+    """The artifact, made if it must be. Raises dg.Failure for mistakes, dg.RetryRequested for errors that can pass."""
+    compute = study.experiment.compute
+    try:
+        store.refresh()
+        with store.lock(node.name, partition.key):
+            anew = context.run.tags.get(AGAIN) == "true"
+            made = None if anew else current(study, store, node, partition)
+            if made is not None:
+                context.log.info(f"current, not made again (tag {AGAIN}: true makes it again)")
+                return made
+            launch = launcher(context, compute, store.root / "jobs")
+            made = make(study, store, node, partition, _report(context, node, partition), launch)
+    except (SeamError, OSError) as error:
+        retry = again(error, compute.retries, context.retry_number)
+        if retry is not None:
+            context.log.warning(f"{error}; trying again in {retry.seconds_to_wait:.0f} s")
+            raise retry from error
+        if isinstance(error, SeamError):
+            raise dg.Failure(str(error), allow_retries=False) from error
+        raise
+    for listener in _listeners:
+        listener.made(label_of(node.name, partition), made.record.seconds)
+    return made
 
 
 def _dependency(study: Study, node: Node, dep: str) -> dg.AssetDep:
@@ -110,54 +131,7 @@ def _check_texts(node: Node) -> list[tuple[str, str]]:
 
 def _report(context: dg.AssetExecutionContext, node: Node, partition: Partition) -> Progress:
     if _listeners:
-        listener, label = _listeners[0], _label(node, partition)
+        listener, label = _listeners[0], label_of(node.name, partition)
         listener.step(label, 0, 0)
         return lambda done, total: listener.step(label, done, total)
-    started = last = time.monotonic()
-
-    def log(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= 10 and done:
-            last = now
-            context.log.info(f"{done} of {total}, about {(now - started) / done * (total - done):.0f} s left")
-
-    return log
-
-
-def _metadata(study: Study, node: Node, store: Store, made: Made) -> Iterator[tuple[str, Any]]:
-    yield "path", dg.MetadataValue.path(str(store.path(node.name, made.record.partition)))
-    yield "experiment", study.experiment.name
-    yield "recipe", made.record.recipe
-    yield "seconds", made.record.seconds
-    for name, note in made.record.notes.items():
-        yield name, note
-    value = made.value
-    if isinstance(value, pa.Table):
-        yield "dagster/row_count", value.num_rows
-        yield "preview", dg.MetadataValue.md(preview(value))
-        nulls = {name: value[name].null_count for name in value.column_names if value[name].null_count}
-        if nulls:
-            yield "nulls", dg.MetadataValue.json(nulls)
-    elif isinstance(value, dict) and value and all(isinstance(v, pa.Table) for v in value.values()):
-        yield "dagster/row_count", sum(v.num_rows for v in value.values())
-        for name, table in value.items():
-            yield f"preview_{name}", dg.MetadataValue.md(preview(table))
-    image = node.figure(value) if node.figure else None
-    if image:
-        encoded = base64.b64encode(image).decode()
-        yield "figure", dg.MetadataValue.md(f"![{node.name}](data:image/png;base64,{encoded})")
-
-
-def preview(table: pa.Table, rows: int = 5, width: int = 60) -> str:
-    """The first rows as a Markdown table, long cells cut."""
-
-    def cell(value: Any) -> str:
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        text = " ".join(text.split()).replace("|", "\\|")
-        return text if len(text) <= width else text[: width - 1] + "…"
-
-    names = table.column_names
-    lines = ["| " + " | ".join(names) + " |", "|" + " --- |" * len(names)]
-    lines += ["| " + " | ".join(cell(v) for v in row.values()) + " |" for row in table.slice(0, rows).to_pylist()]
-    return "\n".join(lines)
+    return live(context)

@@ -1,26 +1,45 @@
 """The Definitions object of an experiment."""
 
+from collections.abc import Callable
+
 import dagster as dg
 
 from ..store import Store
 from ._assets import build_asset
+from ._automation import Watcher, automation_sensor, condition_of
+from ._executors import check_resources, executor_of
 from ._node import Axis
+from ._schedules import AnyJob, roots_job, schedule_of, update_job
+from ._sensors import outside_sensors
 from ._study import Study
 
 
-def build_definitions(study: Study, store: Store) -> dg.Definitions:
-    """Assets with their checks, and one job per kind of partition for backfills."""
-    assets = [build_asset(study, node, store) for node in study.order]
+def build_definitions(
+    study: Study, store: Store, reread: Callable[[], Study] | None = None, pools: bool = True
+) -> dg.Definitions:
+    """Assets with their checks, jobs per kind of partition for backfills, and what starts runs by itself.
+
+    `reread` gives the study as its experiment file says now; without it, what starts runs knows the given one.
+    Without `pools` no step waits for a place: for a caller that makes one after the other.
+    """
+    check_resources(study)
+    reread = reread or (lambda: study)
+    automation = automation_sensor(study)
+    watcher = Watcher(reread, store)
+    conditions = [condition_of(n, watcher) if automation else None for n in study.order]
+    assets = [build_asset(study, n, store, c, pools) for n, c in zip(study.order, conditions, strict=True)]
     axes: dict[Axis, str] = {"one": "unpartitioned", "pm": "per_policy", "rm": "per_reward_model", "grid": "per_cell"}
-    jobs = []
+    jobs: list[AnyJob] = []
     for axis, name in axes.items():
         keys = [dg.AssetKey([study.experiment.name, n.name]) for n in study.order if n.axis == axis]
         if keys:
             jobs.append(dg.define_asset_job(name, dg.AssetSelection.assets(*keys)))
-    return dg.Definitions(assets=assets, jobs=jobs, executor=_executor(study.experiment.compute.concurrent_steps))
-
-
-def _executor(steps: int) -> dg.ExecutorDefinition:
-    if steps == 1:
-        return dg.in_process_executor
-    return dg.multiprocess_executor.configured({"max_concurrent": steps})
+    update, roots = update_job(study, store), roots_job(study)
+    outside = [job for job in (update, roots) if job is not None]
+    return dg.Definitions(
+        assets=assets,
+        jobs=[*jobs, *outside],
+        schedules=[schedule_of(study, update, roots)],
+        sensors=[*outside_sensors(study, store, reread, outside), *([automation] if automation else [])],
+        executor=executor_of(study.experiment.compute),
+    )

@@ -1,13 +1,15 @@
 """Where the store and Dagster's instance live."""
 
 import os
+from importlib.resources import files
 from pathlib import Path
 
 from ..errors import SeamError
 from ..experiment import Experiment
 from ..store import Store
 
-DAGSTER_YAML = "nux:\n  enabled: false\ntelemetry:\n  enabled: false\n"
+INSTANCE = files("seam_pipeline.defs") / "instance.yaml"
+"""What a fresh home's dagster.yaml says; the repository's own is the same."""
 
 
 def home() -> Path:
@@ -28,7 +30,7 @@ def dagster_home() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "dagster.yaml").is_file():
-            (folder / "dagster.yaml").write_text(DAGSTER_YAML)
+            (folder / "dagster.yaml").write_text(INSTANCE.read_text("utf-8"), "utf-8")
     except OSError as error:
         raise SeamError(
             f"{folder} cannot hold Dagster's records ({error.strerror}); set SEAM_HOME to another folder."
@@ -38,9 +40,16 @@ def dagster_home() -> Path:
 
 
 def open_store(experiment: Experiment) -> Store:
-    """The experiment's store: below `SEAM_STORE` (path or fsspec URL), else below `data/artifacts` of the home."""
+    """The experiment's store: below `SEAM_STORE` (path or fsspec URL), else below `data/artifacts` of the home.
+
+    Raises SeamError for a SEAM_STORE that is itself the store of an experiment.
+    """
     local = home() / "data" / "artifacts"
     root = os.environ.get("SEAM_STORE")
     if root and "://" in root:
-        return Store(f"{root.rstrip('/')}/{experiment.name}", mirror=local / "mirror" / experiment.name)
-    return Store(str((Path(root) if root else local) / experiment.name))
+        url = f"{root.rstrip('/')}/{experiment.name}"
+        return Store(url, mirror=local / "mirror" / experiment.name, experiment=experiment.name)
+    place = Path(root) if root else local
+    if (place / "posts" / "all" / "record.json").is_file():
+        raise SeamError(f"SEAM_STORE: {place} is the store of one experiment; give the folder above it.")
+    return Store(str(place / experiment.name), experiment=experiment.name)

@@ -1,16 +1,17 @@
 """Bringing everything stale up to date through Dagster, like make."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from ..store import Store
-from ._assets import Listener, listen
+from ._assets import AGAIN, Listener, listen
+from ._choice import Chosen, Pair, parts
 from ._definitions import build_definitions
-from ._node import Partition
-from ._stale import Task, why_stale
+from ._node import Node, Partition
+from ._stale import Records, Task, current_record, input_versions, label_of, why_make
 from ._study import Study
 
 
@@ -21,8 +22,8 @@ class Outcome:
     made: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     """Per artifact the reason."""
-    blocked: list[str] = field(default_factory=list)
-    """Artifacts below a failed one."""
+    blocked: dict[str, str] = field(default_factory=dict)
+    """Per artifact that is still missing what it waits for."""
 
 
 class Display(Listener):
@@ -35,81 +36,109 @@ class Display(Listener):
         """An artifact could not be made, or was refused by a check."""
 
 
-def update(study: Study, store: Store, names: set[str], instance: dg.DagsterInstance, display: Display) -> Outcome:
-    """Make every stale artifact among `names`, upstream first; a failed one does not stop its neighbours.
+def update(
+    study: Study, store: Store, chosen: Chosen, instance: dg.DagsterInstance, display: Display, anew: bool = False
+) -> Outcome:
+    """Make every stale artifact that is chosen, upstream first; a failed one does not stop its neighbours.
 
     One Dagster run makes what is stale in one partition, with what is missing below it in the same partition: that
     has to be made whatever comes out above. What exists is only made again once its inputs are known to have changed.
+    `anew` makes what is chosen even where it is current.
     """
-    job = build_definitions(study, store).resolve_implicit_global_asset_job_def()
-    outcome, tried = Outcome(), set[str]()
+    # a place in a pool would stay taken where this process is killed, and nobody would free it
+    job = build_definitions(study, store, pools=False).resolve_implicit_global_asset_job_def()
+    work = _Work(study, Records(store), chosen, anew)
+    outcome = Outcome()
     listen(display)
     try:
-        while batch := next(_batches(study, store, names, tried), None):
-            tried |= {task.label for task in batch}
+        for batch in work.batches():
             display.planned(batch)
-            failures = _materialize(job, study, batch, instance)
+            failures = _materialize(job, study, batch, instance, anew)
+            for task in batch:
+                work.records.forget(task.node.name, task.partition.key)
             for label, reason in failures.items():
                 display.failed(label, reason)
             outcome.failed |= failures
-            outcome.made += [task.label for task in batch if _is_current(study, store, task)]
+            outcome.made += [task.label for task in batch if task.label not in failures and work.is_current(task)]
     finally:
         listen(None)
-    if outcome.failed:
-        outcome.blocked = _missing(study, store, names - {label.split(" ")[0] for label in outcome.failed})
+    outcome.blocked = work.blocked(outcome.failed)
     return outcome
 
 
-def _is_current(study: Study, store: Store, task: Task) -> bool:
-    record = store.record(task.node.name, task.partition.key)
-    return bool(record and not record.failed_checks and not why_stale(study, store, task.node, task.partition))
+class _Work:
+    """What is left to do; each record is read once, and again after its artifact has been made."""
 
+    def __init__(self, study: Study, records: Records, chosen: Chosen, anew: bool) -> None:
+        self.study, self.records, self.chosen, self.anew = study, records, chosen, anew
+        self.tried: set[str] = set()
 
-def _batches(study: Study, store: Store, names: set[str], tried: set[str]) -> Iterator[list[Task]]:
-    """Batches that can run now; only the first is meant to be used, since it changes the others."""
-    for node in study.order:
-        if node.name not in names:
-            continue
-        for partition in study.wanted(node):
-            why = why_stale(study, store, node, partition)
-            first = Task(node, partition, why or "")
-            if why and first.label not in tried:
-                yield [first, *_missing_below(study, store, names, tried, first)]
+    def batches(self) -> Iterator[list[Task]]:
+        """Batches in order; each is worked out once those before it have been made."""
+        for node in self.study.order:
+            for partition in parts(self.study, self.chosen, node):
+                task = Task(node, partition, self._why(node, partition) or "")
+                if task.why and task.label not in self.tried:
+                    batch = [task, *self._missing_below(task)]
+                    self.tried |= {task.label for task in batch}
+                    yield batch
 
+    def is_current(self, task: Task) -> bool:
+        """Whether the artifact is there, as it should be."""
+        return current_record(self.study, self.records, task.node, task.partition) is not None
 
-def _missing_below(study: Study, store: Store, names: set[str], tried: set[str], first: Task) -> Iterator[Task]:
-    """Artifacts of the same partition that do not exist, and that need only current ones and those of this batch."""
-    partition = first.partition
-    batch = {(first.node.name, partition.key)}
-    settled: dict[tuple[str, str | None], bool] = {}
+    def blocked(self, failed: Mapping[str, str]) -> dict[str, str]:
+        """Chosen artifacts that are still missing, with what each waits for."""
+        found: dict[str, str] = {}
+        for node in self.study.order:
+            for partition in parts(self.study, self.chosen, node):
+                label = label_of(node.name, partition)
+                if label not in failed and self.records.record(node.name, partition.key) is None:
+                    found[label] = next(self._absent(node, partition), "a run that ended early")
+        return found
 
-    def usable(name: str, where: Partition) -> bool:
-        key = (name, where.key)
-        if key not in settled:
-            record = store.record(name, where.key)
-            settled[key] = bool(record and not record.failed_checks and not _will_change(study, store, name, where))
-        return key in batch or settled[key]
+    def _absent(self, node: Node, partition: Partition) -> Iterator[str]:
+        for dep in node.deps:
+            for upstream in self.study.upstream(node, partition, dep):
+                record = self.records.record(dep, upstream.key)
+                if record is None or record.failed_checks:
+                    yield label_of(dep, upstream)
 
-    for node in study.order:
-        task = Task(node, partition, "missing")
-        if node is first.node or node.name not in names or task.label in tried or partition not in study.wanted(node):
-            continue
-        if store.record(node.name, partition.key) is None and all(
-            usable(dep, upstream) for dep in node.deps for upstream in study.upstream(node, partition, dep)
-        ):
-            batch.add((node.name, partition.key))
-            yield task
+    def _why(self, node: Node, partition: Partition) -> str | None:
+        why = why_make(self.study, self.records, node, partition)
+        if why or not self.anew or input_versions(self.study, self.records, node, partition) is None:
+            return why
+        return "asked for"
 
+    def _missing_below(self, first: Task) -> Iterator[Task]:
+        """Artifacts of the same partition that don't exist, and need only current ones and those of this batch."""
+        partition = first.partition
+        batch = {(first.node.name, partition)}
+        settled: dict[Pair, bool] = {}
+        for node in self.study.order:
+            task = Task(node, partition, "missing")
+            if node is first.node or task.label in self.tried or partition not in parts(self.study, self.chosen, node):
+                continue
+            if self.records.record(node.name, partition.key) is None and all(
+                (dep, upstream) in batch or self._settled(dep, upstream, settled)
+                for dep in node.deps
+                for upstream in self.study.upstream(node, partition, dep)
+            ):
+                batch.add((node.name, partition))
+                yield task
 
-def _will_change(study: Study, store: Store, name: str, partition: Partition) -> bool:
-    node = study.nodes[name]
-    if why_stale(study, store, node, partition):
-        return True
-    return any(_will_change(study, store, dep, u) for dep in node.deps for u in study.upstream(node, partition, dep))
+    def _settled(self, name: str, partition: Partition, known: dict[Pair, bool]) -> bool:
+        """Whether the artifact is there and nothing above it is going to change."""
+        if (name, partition) not in known:
+            node = self.study.nodes[name]
+            known[name, partition] = self.is_current(Task(node, partition, "")) and all(
+                self._settled(dep, u, known) for dep in node.deps for u in self.study.upstream(node, partition, dep)
+            )
+        return known[name, partition]
 
 
 def _materialize(
-    job: dg.JobDefinition, study: Study, tasks: list[Task], instance: dg.DagsterInstance
+    job: dg.JobDefinition, study: Study, tasks: list[Task], instance: dg.DagsterInstance, anew: bool
 ) -> dict[str, str]:
     result = job.execute_in_process(
         instance=instance,
@@ -117,6 +146,7 @@ def _materialize(
         partition_key=tasks[0].partition.key,
         raise_on_error=False,
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        tags={AGAIN: "true"} if anew else None,
     )
     if any(event.is_step_failure and _interrupted(event.step_failure_data.error) for event in result.all_events):
         raise KeyboardInterrupt
@@ -148,13 +178,3 @@ def _reason(error: object) -> str:
     return text.removeprefix("dagster._core.definitions.events.Failure: ").removeprefix(
         "seam_pipeline.errors.SeamError: "
     )
-
-
-def _missing(study: Study, store: Store, names: set[str]) -> list[str]:
-    return [
-        Task(node, partition, "").label
-        for node in study.order
-        if node.name in names
-        for partition in study.wanted(node)
-        if store.record(node.name, partition.key) is None
-    ]

@@ -37,6 +37,7 @@ class ChatClient:
         self._cache_path = Path(cache_path)
         self._rows = self._cached = 0
         self._reasons: list[str] = []
+        self._again: set[str] = set()
         self._first: Spending | None = None
         self._total: Spending | None = None
 
@@ -71,6 +72,7 @@ class ChatClient:
             total.completion_tokens - first.completion_tokens,
             dollars,
             by_reason(self._reasons),
+            len(self._again),
             total,
         )
 
@@ -87,6 +89,7 @@ class ChatClient:
             def take(key: str, asked: Asked) -> None:
                 if asked.answered and self.endpoint.mode == "direct":
                     cache.put(key, self.endpoint.model, asked.reply)
+                (self._again.discard if asked.answered else self._again.add)(key)
                 replies[key] = _reply(asked.reply, cached=False)
                 progress(len(replies), len(requests))
 

@@ -41,6 +41,8 @@ class Usage:
     dollars: float | None = None
     failures: dict[str, int] = field(default_factory=dict)
     """Rows without a text by reason, known refusals included."""
+    again: int = 0
+    """Of these, rows whose reason can pass: asked again when the same is asked again."""
     total: Spending | None = None
 
     def notes(self) -> dict[str, int | float | str]:
@@ -53,6 +55,8 @@ class Usage:
             "llm_completion_tokens": self.completion_tokens,
             "llm_failures": json.dumps(self.failures, ensure_ascii=False) if self.failures else "none",
         }
+        if self.again:
+            notes["llm_rows_to_ask_again"] = self.again
         if self.dollars is not None:
             notes["llm_dollars"] = round(self.dollars, 6)
         if self.total is not None:

@@ -21,7 +21,7 @@ def study(compare: tuple[str, ...], *, real: bool = False, arms: tuple[str, ...]
     plain = load_experiment("smoke").model_dump(mode="json")
     plain["selection"]["compare"] = compare
     if real:
-        plain |= {"data": {"source": "files", "paths": ["x"]}, "judge": {"kind": "reference"}}
+        plain |= {"data": {"source": "files", "paths": ["x"]}, "judge": {"kind": "reference"}, "findings": {}}
         plain["candidates"] |= {"llm": None}
         plain["rl"]["arms"] = [{"methods": ["full", *arms], "cells": [[1, 1], [2, 1]], "seeds": [0]}]
     return build_study(Experiment.model_validate(plain))

@@ -1,14 +1,18 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
 import pytest
 
+from seam_pipeline.defs._choice import choose
+from seam_pipeline.defs._node import Inputs, Step
 from seam_pipeline.defs._stale import stale_tasks
 from seam_pipeline.defs._update import Display, Outcome, update
 from seam_pipeline.store import Store
 
-from .toy import toy_study, value
+from .toy import table, toy_study, value
 
 
 @pytest.fixture
@@ -102,3 +106,40 @@ def test_dagster_knows_the_versions(store: Store, instance: dg.DagsterInstance) 
     assert record is not None
     assert event.asset_materialization.tags is not None
     assert event.asset_materialization.tags["dagster/data_version"] == record.data_version
+
+
+def test_rows_that_a_model_failed_on_are_asked_again_once_a_run(store: Store, instance: dg.DagsterInstance) -> None:
+    study, failing = toy_study(store.root), [3, 1, 0, 0]
+
+    def source(step: Step, _inputs: Inputs) -> pa.Table:
+        if rows := failing.pop(0):
+            step.notes["llm_rows_to_ask_again"] = rows
+        return table(1)
+
+    study.nodes["source"] = replace(study.nodes["source"], compute=source)
+    assert len(update(study, store, set(study.nodes), instance, Display()).made) == 11
+    assert [(t.label, t.why) for t in stale_tasks(study, store, {"source"})] == [("source", "3 rows to ask again")]
+    for _ in range(2):
+        assert update(study, store, set(study.nodes), instance, Display()).made == ["source"]
+    assert stale_tasks(study, store, set(study.nodes)) == []
+    assert failing == [0]
+
+
+def test_what_failed_and_what_waits_for_it(store: Store, instance: dg.DagsterInstance) -> None:
+    (store.root / "source.txt").write_text("nonsense")
+    outcome = run(store, instance)
+    assert list(outcome.failed) == ["source"]
+    assert outcome.blocked["policy [pm02]"] == "source"
+    assert outcome.blocked["reward [rm01]"] == "policy [pm01]"
+    assert outcome.blocked["total"] == "row [pm01]"
+    assert len(outcome.blocked) == 10
+
+
+def test_one_cell_with_what_it_needs(store: Store, instance: dg.DagsterInstance) -> None:
+    study = toy_study(store.root)
+    chosen = choose(study, "+cell", ["pm02|rm01"])
+    outcome = update(study, store, chosen, instance, Display())
+    assert outcome.made == ["source", "policy [pm01]", "policy [pm02]", "reward [rm01]", "cell [pm02|rm01]"]
+    assert outcome.blocked == {}
+    alone = update(study, store, choose(study, "cell", ["rm02"]), instance, Display())
+    assert (alone.made, alone.blocked) == ([], {"cell [pm02|rm02]": "reward [rm02]"})
