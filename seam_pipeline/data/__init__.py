@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from ._score import answer_score
     from ._sniff import Kind, kind_of
     from ._sources import site_of
-    from ._splits import Datasets, Place, place, split_questions
+    from ._splits import Datasets, HeldOut, Place, held_out, place, split_questions
 
 _HOMES = {
     "Datasets": "_splits",
+    "HeldOut": "_splits",
     "Kind": "_sniff",
     "Place": "_splits",
     "Sources": "_ingest",
     "answer_score": "_score",
+    "held_out": "_splits",
     "ingest": "_ingest",
     "kind_of": "_sniff",
     "place": "_splits",
@@ -31,10 +33,12 @@ _HOMES = {
 
 __all__ = [
     "Datasets",
+    "HeldOut",
     "Kind",
     "Place",
     "Sources",
     "answer_score",
+    "held_out",
     "ingest",
     "kind_of",
     "place",

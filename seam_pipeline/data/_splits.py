@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from seam_pipeline.experiment import Splits
-from seam_pipeline.tables import PREFERENCE, RL, SFT
+from seam_pipeline.tables import PREFERENCE, RL, SEGMENT_PAIRS, SEGMENT_QUESTIONS, SFT
 
 from ._rowfile import rows_to_table
 
@@ -99,6 +99,33 @@ def split_questions(question_answers: pa.Table, splits: Splits) -> Datasets:
     preference.sort(key=lambda keyed: (keyed[0], str(keyed[1][0])))
     return Datasets(
         rows_to_table(sft, SFT), rows_to_table([row for _, row in preference], PREFERENCE), rows_to_table(rl, RL)
+    )
+
+
+class HeldOut(NamedTuple):
+    """Test questions and pairs of all three segments; `seen` counts those left out."""
+
+    questions: pa.Table
+    pairs: pa.Table
+    seen: int
+
+
+def held_out(question_answers: pa.Table, splits: Splits) -> HeldOut:
+    """Tables SEGMENT_QUESTIONS and SEGMENT_PAIRS of the test splits, ordered as in `split_questions`.
+
+    A test question whose text also stands in a train or dev split, of whatever segment, is left out.
+    """
+    placed = sorted(((place(one.id, splits), one) for one in _questions(question_answers)), key=_by_order)
+    trained = {question.instruction for spot, question in placed if spot.split != "test"}
+    tests = [(spot.segment, question) for spot, question in placed if spot.split == "test"]
+    unseen = [(segment, question) for segment, question in tests if question.instruction not in trained]
+    pairs = [(order, (*row, segment)) for segment, one in unseen for order, row in _pairs(one, "test", splits)]
+    pairs.sort(key=lambda keyed: (keyed[0], str(keyed[1][0])))
+    questions = [(one.id, one.instruction, one.answers[0].response, segment) for segment, one in unseen]
+    return HeldOut(
+        rows_to_table(questions, SEGMENT_QUESTIONS),  # type: ignore[arg-type]
+        rows_to_table([row for _, row in pairs], SEGMENT_PAIRS),
+        len(tests) - len(unseen),
     )
 
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ..findings import Finding
 
 GROUP = "8_findings"
+VERSION = "2"
+"""Of all findings: they are made in seconds, so a change in one makes all anew."""
 ByRank = Mapping[Partition, Any]
 
 
@@ -32,6 +34,7 @@ def finding_node(
         deps=deps,
         best=best,
         settings=lambda e, _: settings(e),
+        version=VERSION,
         figure=_png,
     )
 

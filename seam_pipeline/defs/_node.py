@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -169,11 +169,15 @@ class Node:
     """Where the value is a dict of tables: the one that the schema and the checks are about."""
     checks: tuple[Check, ...] = ()
     cells: tuple[Cell, ...] | None = None
-    """Cells that the study wants (on the pm axis: the rows with such a cell); None is the whole axis."""
+    """Cells that the study wants (on one axis: the ranks with such a cell); None is the whole axis."""
+    seeds: Mapping[Cell, tuple[int, ...]] = field(default_factory=dict, hash=False)
+    """Seeds of RL by cell, where the asset is one run per seed: what a plan counts."""
     external: Callable[[Experiment], str] | None = None
     """State outside the store that the node reads, e.g. the dumps' sizes and times."""
     figure: Callable[[Any], bytes | None] | None = None
     """PNG of a learning curve or a figure, for the UI."""
     heavy: bool = False
     """Trains or scores a model: runs in the compute pool."""
+    follows: Experiment | None = None
+    """The experiment of its settings where that is not the study's: the same on another base."""
     kinds: frozenset[str] = field(default_factory=frozenset)

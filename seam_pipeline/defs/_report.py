@@ -11,12 +11,12 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "sentence-transformers", "fa
 
 
 ORDER = (
-    "data_overview", "policy_ladder", "reward_ladder", "judge_agreement", "quality_surface", "cross_validation",
-    "preference_match", "annotation_agreement", "less_is_more", "ppo_learning", "without_rl", "candidate_likelihoods",
-    "seamlessness", "worst_instructions", "truth", "selection_methods", "filter_rates", "augmentation", "base_sizes",
-    "cycles",
+    "verdict", "data_overview", "policy_ladder", "reward_ladder", "judge_agreement", "quality_surface",
+    "cross_validation", "preference_match", "annotation_agreement", "less_is_more", "ppo_learning", "without_rl",
+    "candidate_likelihoods", "seamlessness", "worst_instructions", "truth", "selection_methods", "filter_rates",
+    "augmentation", "base_sizes", "cycles",
 )  # fmt: skip
-"""Sections, as in the paper."""
+"""Sections: the verdict first, then as in the paper."""
 
 
 def report_node(found: Iterable[str]) -> Node:

@@ -10,7 +10,7 @@ from ..experiment import Compute, Experiment
 from ..progress import Progress
 from ..store import Record, Store, write_payload
 from ._node import Inputs, Launch, Node, Partition, Step
-from ._stale import input_versions
+from ._stale import Records, current_record, input_versions, why_make
 from ._study import Study
 
 
@@ -24,15 +24,28 @@ class Made:
     """Per check what is wrong, or None."""
 
 
+def current(study: Study, store: Store, node: Node, partition: Partition) -> Made | None:
+    """The artifact as it is, where making it again would give the same; None where it must be made."""
+    records = Records(store)
+    record = current_record(study, records, node, partition)
+    if record is None or why_make(study, records, node, partition):
+        return None
+    problems: dict[str, str | None] = {"schema": None} if node.schema else {}
+    problems |= {check.name: None for check in node.checks}
+    return Made(record, store.load(node.name, partition.key), problems)
+
+
 def make(
     study: Study, store: Store, node: Node, partition: Partition, report: Progress, launch: Launch | None = None
 ) -> Made:
     """Compute one artifact and put it in the store. Raises SeamError for a missing or refused input."""
-    inputs = load_inputs(study, store, node, partition)
     versions = input_versions(study, store, node, partition)
+    if versions is None:
+        load_inputs(study, store, node, partition)  # says which
     assert versions is not None
     recipe = study.recipe(node, partition, versions)
     out = store.stage(node.name, partition.key, recipe)
+    inputs = load_inputs(study, store, node, partition)
     device = prepare_compute(study.experiment) if node.heavy else "cpu"
     started = time.monotonic()
     step = Step(study.experiment, partition, out, store.root / "cache", report, device, asset=node.name, launch=launch)

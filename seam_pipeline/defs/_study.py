@@ -38,6 +38,13 @@ class Study:
                 visit(node)
         return tuple(done.values())
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What Dagster's definitions are made of: names, partitions, dependencies."""
+        ladders = len(self.experiment.policy.ranks), len(self.experiment.reward.ranks)
+        nodes = tuple((n.name, n.axis, n.deps, n.best, n.cells) for n in self.nodes.values())
+        return (self.experiment.name, self.experiment.compute.automation, *ladders, *nodes)
+
     def axis(self, axis: Axis) -> tuple[Partition, ...]:
         """All partitions of an axis, best ranks first."""
         pms = range(1, len(self.experiment.policy.ranks) + 1)
@@ -57,6 +64,9 @@ class Study:
         if node.axis == "pm":
             rows = {pm for pm, _ in node.cells}
             return tuple(p for p in self.axis("pm") if p.pm in rows)
+        if node.axis == "rm":
+            columns = {rm for _, rm in node.cells}
+            return tuple(p for p in self.axis("rm") if p.rm in columns)
         return tuple(p for p in self.axis(node.axis) if p.cell in node.cells)
 
     def is_fan_in(self, node: Node, dep: str) -> bool:

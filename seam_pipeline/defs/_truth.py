@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..experiment import VARIANT_OF_METHOD, Experiment
+from ..experiment import MATCHED, VARIANT_OF_METHOD, Experiment
 from ._finding_node import finding_node
 from ._node import Inputs, Node, Step
 from .baselines import SAMPLE_REWARDS, SAMPLES, has_truth
@@ -23,7 +23,7 @@ def truth_nodes(experiment: Experiment) -> list[Node]:
     baselines = {
         str(m): f"selected_{m}"
         for m, cells in experiment.selections.items()
-        if m not in VARIANT_OF_METHOD and m != "full" and (1, 1) in cells
+        if m not in (*VARIANT_OF_METHOD, *MATCHED, "full") and (1, 1) in cells
     }
 
     def compute(_step: Step, inputs: Inputs) -> "Finding":

@@ -148,10 +148,15 @@ def candidates_table(ids: Any, indices: list[int], texts: Any, source: str) -> p
 
 
 def _sample(step: Step, inputs: Inputs) -> pa.Table:
+    return sample(step, inputs, step.experiment.selection.samples)
+
+
+def sample(step: Step, inputs: Inputs, k: int) -> pa.Table:
+    """CANDIDATES: k answers of the policy to each RL train instruction."""
     from ..models.generate import generate
     from ..models.stack import load_policy
 
-    e, k = step.experiment, step.experiment.selection.samples
+    e = step.experiment
     policy = load_policy(inputs["policy_model"] / MODEL, step.device)
     rows = split_of(inputs["rl_data"], "train").select(["id", "instruction"]).to_pylist()
     written = generate(

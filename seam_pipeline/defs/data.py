@@ -1,6 +1,7 @@
 """Posts to datasets."""
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +65,17 @@ def _outside(experiment: Experiment) -> str:
     """Sizes and times of the files; their content is hashed only when these change."""
     if not isinstance(experiment.data, FileData):
         return ""
-    return repr([(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in _files(experiment.data)])
+    return states(_files(experiment.data.paths))
 
 
-def _files(data: FileData) -> list[Path]:
+def states(files: Iterable[Path]) -> str:
+    """Path, size and time of files, as a literal."""
+    return repr([(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files])
+
+
+def _files(paths: Iterable[str]) -> list[Path]:
     found: list[Path] = []
-    for name in data.paths:
+    for name in paths:
         path = Path(name)
         found += (
             sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] if path.is_file() else []
@@ -81,7 +87,7 @@ def _posts(step: Step, _inputs: Inputs) -> pa.Table:
     data = step.experiment.data
     if isinstance(data, TestbedData):
         return pa.table({"path": ["testbed"], "bytes": [0], "sha256": [""]})
-    files = _files(data)
+    files = _files(data.paths)
     hashes = []
     for done, path in enumerate(files):
         step.report(done, len(files))

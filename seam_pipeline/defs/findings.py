@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..experiment import VARIANT_OF_METHOD, Experiment, Variant
+from ..experiment import MATCHED, VARIANT_OF_METHOD, Experiment, Method, Variant
 from ._finding_node import by_pm, by_rm, cells_of, finding_node
+from ._judges import agreement_nodes
 from ._node import Inputs, Node, Step
 from ._truth import truth_nodes
 from .candidates import likelihood_axis
@@ -43,13 +44,14 @@ def nodes(experiment: Experiment) -> list[Node]:
         found.append(finding_node("seamlessness", _seamlessness, scores, lambda e: (e.scoring.form, e.selection.rate)))
         found.append(_worst(experiment))
     found += truth_nodes(experiment)
+    found += agreement_nodes(experiment)
     if "full" in experiment.methods:
         quality = ("rlhf_quality_full_by_policy", "policy_quality", "reward_quality")
         found.append(finding_node("quality_surface", _quality_surface, quality))
     if experiment.rl.dpo:
         after = ("rlhf_quality_full_by_policy",) if "full" in experiment.methods else ()
         found.append(finding_node("without_rl", _without_rl, ("dpo_quality", "policy_quality", *after)))
-    judged = tuple(f"rlhf_quality_{m}_by_policy" for m in experiment.methods)
+    judged = tuple(f"rlhf_quality_{m}_by_policy" for m in _compared(experiment))
     selected = tuple(_selected(experiment).values())
     found.append(
         finding_node(
@@ -176,11 +178,17 @@ def _without_rl(_step: Step, inputs: Inputs) -> "Finding":
 def _selection_methods(step: Step, inputs: Inputs) -> "Finding":
     from ..findings.selection_methods import selection_methods
 
-    answers = {str(m): cells_of(inputs[f"rlhf_quality_{m}_by_policy"]) for m in step.experiment.methods}
+    answers = {str(m): cells_of(inputs[f"rlhf_quality_{m}_by_policy"]) for m in _compared(step.experiment)}
     selected = {method: inputs[name] for method, name in _selected(step.experiment).items()}
     return selection_methods(answers, by_pm(inputs["policy_quality"]), step.experiment.selection.rate, selected)
 
 
+def _compared(experiment: Experiment) -> tuple[Method, ...]:
+    """The arms' methods that know no preference; the others have a finding of their own (Fig. 5)."""
+    return tuple(method for method in experiment.methods if method not in MATCHED)
+
+
 def _selected(experiment: Experiment) -> dict[str, str]:
     """Selections that are made on the best pair."""
-    return {m: f"selected_{m}" for m, cells in experiment.selections.items() if m != "full" and (1, 1) in cells}
+    known = ("full", *MATCHED)
+    return {m: f"selected_{m}" for m, cells in experiment.selections.items() if m not in known and (1, 1) in cells}

@@ -13,6 +13,7 @@ from ..experiment import Experiment, TestbedData
 from ._checks import finite
 from ._job import Job
 from ._node import Inputs, Node, Partition, Step
+from .data import states
 
 GROUP = "2_models"
 MODEL = "model"
@@ -28,8 +29,9 @@ def nodes(experiment: Experiment) -> list[Node]:
             _base_model,
             deps=("sft_data",) if experiment.base.scratch else (),
             settings=_base_settings,
+            external=_outside if local_base(experiment) else None,
             figure=curve("loss"),
-            heavy=True,
+            heavy=experiment.base.scratch is not None,
         ),
         Node(
             "policy_model",
@@ -77,11 +79,27 @@ def _base_settings(experiment: Experiment, _partition: Partition) -> tuple[Any, 
     return (experiment.base, texts, experiment.seed)
 
 
+def local_base(experiment: Experiment) -> Path | None:
+    """The given base model's folder on this machine, if it is one."""
+    path = experiment.base.path
+    return Path(path) if path is not None and Path(path).is_dir() else None
+
+
+def _outside(experiment: Experiment) -> str:
+    """Sizes and times of a local base model's files; their content is hashed only when these change."""
+    folder = local_base(experiment)
+    return states(sorted(p for p in folder.rglob("*") if p.is_file())) if folder else ""
+
+
 def _base_model(step: Step, inputs: Inputs) -> Path:
     base, out = step.experiment.base, step.out / MODEL
     if base.scratch is None:
         out.mkdir(exist_ok=True)
-        given = {"path": base.path, "revision": base.revision, "dtype": base.dtype}
+        given: dict[str, Any] = {"path": base.path, "revision": base.revision, "dtype": base.dtype}
+        if folder := local_base(step.experiment):
+            from ..models.content import content_hash
+
+            given["content"] = content_hash(folder)
         (out / "base.json").write_text(json.dumps(given, indent=1) + "\n")
         return step.out
     if not out.exists():
@@ -101,39 +119,49 @@ def _pretraining_texts(step: Step, inputs: Inputs) -> Iterator[str]:
 
 
 def _policy_model(step: Step, inputs: Inputs) -> Path:
-    out, policy = step.out / MODEL, step.experiment.policy
-    if not out.exists():
-        rows = inputs["sft_data"]
-        step.train(
-            Job(
-                "sft",
-                (inputs["base_model"] / MODEL,),
-                policy.sft,
-                out,
-                step.experiment.seed,
-                tables=(split_of(rows, "train"), split_of(rows, "dev")),
-                n=policy.ranks[(step.partition.pm or 1) - 1],
-            )
-        )
+    train_policy(step, inputs, step.out / MODEL, step.experiment.seed)
     return step.out
+
+
+def train_policy(
+    step: Step, inputs: Inputs, out: Path, seed: int, part: str = "", more: pa.Table | None = None
+) -> None:
+    """The policy of the step's rank on the `base_model` of its inputs, unless `out` is there already.
+
+    `more`: rows that are trained on besides those of the rank.
+    """
+    if not out.exists():
+        policy, rows = step.experiment.policy, inputs["sft_data"]
+        train, n = split_of(rows, "train"), policy.ranks[(step.partition.pm or 1) - 1]
+        if more is not None and policy.sft.unit == "steps":
+            train = pa.concat_tables([train, more])
+        elif more is not None:
+            train, n = added(train, n, more)
+        data = (train, split_of(rows, "dev"))
+        step.train(Job("sft", (inputs["base_model"] / MODEL,), policy.sft, out, seed, tables=data, n=n, part=part))
+
+
+def added(rows: pa.Table, n: int, more: pa.Table) -> tuple[pa.Table, int]:
+    """The first n rows and `more` ones, and how many to train on; where n are not there, the training says so."""
+    return pa.concat_tables([rows.slice(0, n), more]), n + more.num_rows
 
 
 def _reward_model(step: Step, inputs: Inputs) -> Path:
-    out, reward = step.out / MODEL, step.experiment.reward
-    if not out.exists():
-        pairs = inputs["preference_data"]
-        step.train(
-            Job(
-                "reward",
-                (inputs["policy_model"] / MODEL,),
-                reward.training,
-                out,
-                step.experiment.seed,
-                tables=(split_of(pairs, "train"), split_of(pairs, "dev")),
-                n=reward.ranks[(step.partition.rm or 1) - 1],
-            )
-        )
+    train_reward(step, inputs, inputs["policy_model"] / MODEL, step.out / MODEL, step.experiment.seed)
     return step.out
+
+
+def train_reward(
+    step: Step, inputs: Inputs, policy: Path, out: Path, seed: int, part: str = "", more: pa.Table | None = None
+) -> None:
+    """The reward model of the step's rank on a policy's folder, unless `out` is there already; `more` as above."""
+    if not out.exists():
+        reward, pairs = step.experiment.reward, inputs["preference_data"]
+        train, n = split_of(pairs, "train"), reward.ranks[(step.partition.rm or 1) - 1]
+        if more is not None:
+            train, n = added(train, n, more)
+        data = (train, split_of(pairs, "dev"))
+        step.train(Job("reward", (policy,), reward.training, out, seed, tables=data, n=n, part=part))
 
 
 def _reward_quality(step: Step, inputs: Inputs) -> pa.Table:

@@ -1,5 +1,7 @@
 """Selection, PPO and the quality of what comes out."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -8,16 +10,54 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from .. import tables
-from ..experiment import VARIANT_OF_METHOD, Cell, Experiment, Method
+from ..experiment import MATCHED, VARIANT_OF_METHOD, Cell, Experiment, Method
 from ..progress import Progress
 from ._checks import finite, keeps_some
 from ._job import Job, world_settings
 from ._node import Inputs, Node, Partition, Step
 from .baselines import baseline_scores, evidence_of
-from .models import MODEL, curve, split_of
+from .models import MODEL, split_of
+from .preference import EVIDENCE, outcomes_of
 from .scores import by_policy
 
 SELECTION, RL, QUALITY = "5_selection", "6_rl", "7_quality"
+
+
+@dataclass(frozen=True)
+class RLRun:
+    """RL of a pair of models over cells and seeds: assets `rlhf_policy_{name}` and `rlhf_quality_{name}`."""
+
+    name: str
+    instructions: str
+    """In words, for the assets' descriptions."""
+    seeds: Mapping[Cell, tuple[int, ...]] = field(hash=False)
+    """PPO's seeds by cell."""
+    selected: str | None = None
+    """A SELECTED asset on the grid; None: all RL train instructions."""
+    policy: str = "policy_model"
+    """An asset with a policy folder `model`, on the pm axis or the grid."""
+    reward: str = "reward_model"
+    """The same of a reward model, on the rm axis or the grid."""
+
+    @property
+    def trained(self) -> str:
+        """The asset with one adapter per seed."""
+        return f"rlhf_policy_{self.name}"
+
+    @property
+    def judged(self) -> str:
+        """The asset with the rated answers (ANSWERS)."""
+        return f"rlhf_quality_{self.name}"
+
+    @property
+    def judged_rows(self) -> str:
+        """The rated answers by policy rank, with a column `rm`: what a finding reads."""
+        return f"{self.judged}_by_policy"
+
+
+def method_run(experiment: Experiment, method: Method) -> RLRun:
+    """What the arms run for a method."""
+    return RLRun(method, f"the instructions that {method} keeps", experiment.runs[method], f"selected_{method}")
 
 
 def nodes(experiment: Experiment) -> list[Node]:
@@ -29,57 +69,30 @@ def nodes(experiment: Experiment) -> list[Node]:
         _policy_quality,
         axis="pm",
         deps=("base_model", "policy_model", "rl_data"),
-        settings=_judging,
+        settings=judging,
         schema=tables.ANSWERS,
         checks=(finite("rating"),),
         heavy=True,
     )
-    selections = [_selection(method, cells) for method, cells in experiment.selections.items()]
-    runs = [node for method in experiment.methods for node in _of_method(experiment, method)]
-    return [policy_quality, *selections, *runs, *(_dpo_nodes() if experiment.rl.dpo else ())]
-
-
-def _dpo_nodes() -> list[Node]:
-    return [
-        Node(
-            "dpo_policy",
-            RL,
-            "One adapter per policy rank: the policy tuned by DPO on the preference pairs, without RL.",
-            _dpo,
-            axis="pm",
-            deps=("base_model", "policy_model", "preference_data"),
-            settings=lambda e, _: (e.rl.dpo, e.seed),
-            figure=curve("loss"),
-            heavy=True,
-        ),
-        Node(
-            "dpo_quality",
-            QUALITY,
-            "One row per held-out test question: the answer after DPO, rated by the judge.",
-            _dpo_quality,
-            axis="pm",
-            deps=("base_model", "dpo_policy", "rl_data"),
-            settings=_judging,
-            schema=tables.ANSWERS,
-            checks=(finite("rating"),),
-            heavy=True,
-        ),
-    ]
+    selections = [selection_node(method, cells) for method, cells in experiment.selections.items()]
+    runs = [node for method in experiment.methods for node in rl_nodes(experiment, method_run(experiment, method))]
+    return [policy_quality, *selections, *runs]
 
 
 def _algorithm(e: Experiment) -> tuple[Any, ...]:
     return (e.rl.algorithm, e.rl.ppo if e.rl.algorithm == "ppo" else e.rl.group)
 
 
-def _selection(method: Method, cells: tuple[Cell, ...]) -> Node:
+def selection_node(method: Method, cells: tuple[Cell, ...], name: str | None = None, rate: float | None = None) -> Node:
+    """SELECTED of a method: `selected_{name}`, by default its own name and the experiment's `selection.rate`."""
     return Node(
-        f"selected_{method}",
+        f"selected_{name or method}",
         SELECTION,
-        f"One row per RL train instruction: does {method} keep it?",
-        lambda step, inputs: _select(step, inputs, method),
+        f"One row per RL train instruction: does {method} keep it{'' if rate is None else f' at {rate:.0%}'}?",
+        lambda step, inputs: _select(step, inputs, method, rate or step.experiment.selection.rate),
         axis="grid",
         deps=("rl_data", *_evidence(method)),
-        settings=lambda e, _: (e.selection.rate, *_settings(e, method)),
+        settings=lambda e, _: (*(() if method in MATCHED else (rate or e.selection.rate,)), *_settings(e, method)),
         schema=tables.SELECTED,
         checks=(keeps_some(),),
         cells=cells,
@@ -90,54 +103,60 @@ def _settings(e: Experiment, method: Method) -> tuple[Any, ...]:
     """What decides a method's selection besides the rate and the evidence."""
     if method in VARIANT_OF_METHOD:
         return (e.scoring.form,)
-    return {"random": (e.selection.seed,), "margin_gap": (e.selection.margin_beta,)}.get(method, ())
+    if method in ("random", "matched_random"):
+        return (e.selection.seed,)
+    return (e.selection.margin_beta,) if method == "margin_gap" else ()
 
 
-def _of_method(experiment: Experiment, method: Method) -> list[Node]:
-    selected, trained, judged = f"selected_{method}", f"rlhf_policy_{method}", f"rlhf_quality_{method}"
-    cells, name = tuple(experiment.runs[method]), experiment.rl.algorithm.upper()
+def rl_nodes(experiment: Experiment, run: RLRun) -> list[Node]:
+    """RL per cell and seed, the rated answers, and the rows of both that findings read."""
+    cells, name = tuple(run.seeds), experiment.rl.algorithm.upper()
+    selected = () if run.selected is None else (run.selected,)
     return [
         Node(
-            trained,
+            run.trained,
             RL,
-            f"One {name} adapter per seed, trained on the instructions that {method} keeps.",
-            lambda step, inputs: _train(step, inputs, method),
+            f"One {name} adapter per seed, trained on {run.instructions}.",
+            lambda step, inputs: _train(step, inputs, run),
             axis="grid",
-            deps=("base_model", "policy_model", "reward_model", "rl_data", selected),
-            settings=lambda e, p: (*_algorithm(e), e.runs[method].get(p.cell, ())),
+            deps=("base_model", run.policy, run.reward, "rl_data", *selected),
+            settings=lambda e, p: (*_algorithm(e), run.seeds.get(p.cell, ())),
             cells=cells,
+            seeds=run.seeds,
+            version="2",
             figure=_learning_curves,
             heavy=True,
         ),
         Node(
-            judged,
+            run.judged,
             QUALITY,
-            f"One row per held-out test question and seed: the answer after RL on {method}'s instructions, rated.",
-            lambda step, inputs: _rlhf_quality(step, inputs, method),
+            f"One row per held-out test question and seed: the answer after RL on {run.instructions}, rated.",
+            lambda step, inputs: _rlhf_quality(step, inputs, run),
             axis="grid",
-            deps=("base_model", trained, "rl_data"),
-            settings=_judging,
+            deps=("base_model", run.trained, "rl_data"),
+            settings=judging,
             schema=tables.ANSWERS,
             checks=(finite("rating"),),
             cells=cells,
+            seeds=run.seeds,
             heavy=True,
         ),
         Node(
-            f"{judged}_by_policy",
+            run.judged_rows,
             QUALITY,
-            f"One row per answer and reward model: a row of the grid of {method}'s quality.",
-            lambda step, inputs: by_policy(inputs[judged]),
+            f"One row per answer and reward model: a row of the grid of {run.name}'s quality.",
+            lambda step, inputs: by_policy(inputs[run.judged]),
             axis="pm",
-            deps=(judged,),
+            deps=(run.judged,),
             cells=cells,
         ),
         Node(
-            f"ppo_metrics_{method}_by_policy",
+            f"ppo_metrics_{run.name}_by_policy",
             RL,
-            f"One row per {name} step, seed and reward model of {method}'s runs.",
-            lambda step, inputs: _metrics(inputs[trained]),
+            f"One row per {name} step, seed and reward model of {run.name}'s runs.",
+            lambda step, inputs: _metrics(inputs[run.trained]),
             axis="pm",
-            deps=(trained,),
+            deps=(run.trained,),
             cells=cells,
         ),
     ]
@@ -146,10 +165,12 @@ def _of_method(experiment: Experiment, method: Method) -> list[Node]:
 def _evidence(method: Method) -> tuple[str, ...]:
     if method in VARIANT_OF_METHOD:
         return (f"seam_scores_{VARIANT_OF_METHOD[method]}",)
+    if method in MATCHED:
+        return EVIDENCE
     return ("base_perplexities",) if method == "perplexity" else evidence_of(method)
 
 
-def _select(step: Step, inputs: Inputs, method: Method) -> pa.Table:
+def _select(step: Step, inputs: Inputs, method: Method, rate: float) -> pa.Table:
     from ..selection import select
 
     e = step.experiment
@@ -158,51 +179,40 @@ def _select(step: Step, inputs: Inputs, method: Method) -> pa.Table:
     return select(
         method,
         rows,
-        e.selection.rate,
+        rate,
         baseline=baseline_scores(method, inputs, rows["id"].to_pylist(), e.selection.margin_beta),
         seam_scores=scores,
         form=e.scoring.form,
         perplexities=inputs.get("base_perplexities"),
+        outcomes=outcomes_of(inputs) if method in MATCHED else None,
         seed=e.selection.seed,
     )
 
 
-def _train(step: Step, inputs: Inputs, method: Method) -> Path:
-    seeds = step.experiment.runs[method][step.partition.cell]
+def _train(step: Step, inputs: Inputs, run: RLRun) -> Path:
+    seeds = run.seeds[step.partition.cell]
     rows = split_of(inputs["rl_data"], "train")
-    kept = inputs[f"selected_{method}"]
-    ids = pc.filter(kept["id"], kept["kept"])
-    prompts = rows.filter(pc.is_in(rows["id"], value_set=ids.combine_chunks()))["instruction"].to_pylist()
+    if run.selected is not None:
+        kept = inputs[run.selected]
+        ids = pc.filter(kept["id"], kept["kept"])
+        rows = rows.filter(pc.is_in(rows["id"], value_set=ids.combine_chunks()))
+    models = (inputs[run.policy] / MODEL, inputs[run.reward] / MODEL)
     for turn, seed in enumerate(seeds):
 
         def report(done: int, total: int, turn: int = turn) -> None:
             step.report(turn * total + done, len(seeds) * total)
 
         if not (step.out / f"seed{seed}").exists():
-            _train_seed(step, inputs, prompts, seed, report)
+            _train_seed(step, models, rows["instruction"].to_pylist(), seed, report)
     return step.out
 
 
-def _train_seed(step: Step, inputs: Inputs, prompts: list[str], seed: int, report: Progress) -> None:
+def _train_seed(step: Step, models: tuple[Path, Path], prompts: list[str], seed: int, report: Progress) -> None:
     rl, name = step.experiment.rl, f"seed{seed}"
-    models = (inputs["policy_model"] / MODEL, inputs["reward_model"] / MODEL)
     settings = rl.ppo if rl.algorithm == "ppo" else rl.group
     world = world_settings(step.experiment)
     job = Job(rl.algorithm, models, settings, step.out / name, seed, prompts=tuple(prompts), world=world, part=name)
     step.train(job, report)
-
-
-def _dpo(step: Step, inputs: Inputs) -> Path:
-    e, pairs = step.experiment, split_of(inputs["preference_data"], "train")
-    assert e.rl.dpo is not None
-    if not (step.out / MODEL).exists():
-        policy = inputs["policy_model"] / MODEL
-        step.train(Job("dpo", (policy,), e.rl.dpo, step.out / MODEL, e.seed, tables=(pairs,)))
-    return step.out
-
-
-def _dpo_quality(step: Step, inputs: Inputs) -> pa.Table:
-    return _answers(step, inputs, {0: inputs["dpo_policy"] / MODEL})
 
 
 def metrics_of(folder: Path) -> pa.Table:
@@ -225,7 +235,8 @@ def _learning_curves(folder: Path) -> bytes | None:
     return curve_png(metrics_of(folder), "reward_mean", by="seed")
 
 
-def _judging(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
+def judging(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
+    """Settings that decide the ratings of `judged`."""
     from ..llm.template import template_hash
 
     judge = experiment.judge
@@ -237,19 +248,23 @@ def _policy_quality(step: Step, inputs: Inputs) -> pa.Table:
     return _answers(step, inputs, {0: inputs["policy_model"] / MODEL})
 
 
-def _rlhf_quality(step: Step, inputs: Inputs, method: Method) -> pa.Table:
-    folder = inputs[f"rlhf_policy_{method}"]
-    seeds = step.experiment.runs[method][step.partition.cell]
-    return _answers(step, inputs, {seed: folder / f"seed{seed}" for seed in seeds})
+def _rlhf_quality(step: Step, inputs: Inputs, run: RLRun) -> pa.Table:
+    folder = inputs[run.trained]
+    return _answers(step, inputs, {seed: folder / f"seed{seed}" for seed in run.seeds[step.partition.cell]})
 
 
 def _answers(step: Step, inputs: Inputs, policies: dict[int, Path]) -> pa.Table:
+    questions = split_of(inputs["rl_data"], "test").slice(0, step.experiment.evaluation.questions)
+    return judged(step, questions, policies)
+
+
+def judged(step: Step, questions: pa.Table, policies: Mapping[int, Path]) -> pa.Table:
+    """ANSWERS of policies, by seed, to questions with golden responses, rated by the experiment's judge."""
     from ..judging import make_judge
     from ..judging.answers import judged_answers
     from ..models.stack import load_policy
 
     e = step.experiment
-    questions = split_of(inputs["rl_data"], "test").slice(0, e.evaluation.questions)
     rate = step.world.rate if e.judge.kind == "gold" else None
     judge = make_judge(e.judge, rate=rate, cache_path=step.cache / "llm.sqlite", device=step.device)
     parts = []

@@ -1,17 +1,20 @@
 """The experiment file: schema, loading, and the shipped experiments."""
 
-from ._augmentation import Augmentation
-from ._base_sizes import BaseSizes
+from ._against_full import augmentation_methods, filter_method, seeds_of_finding
+from ._augmentation import Augmentation, AugmentationMethod
+from ._base_sizes import BaseSizes, FurtherBase, on_base
+from ._cluster import Resources
 from ._cross_validation import CrossValidation
-from ._cycles import Cycles
+from ._cycles import Cycles, cycle_seeds, cycle_steps
 from ._data import FileData, Splits, TestbedData
 from ._filter_rates import FilterRates
 from ._findings import Findings
 from ._load import fingerprint, load_experiment, parse_experiment, shipped
 from ._models import SFT, BaseModelSettings, Lora, PolicyLadder, RewardLadder, RewardTraining, Scratch
 from ._preference import Preference
-from ._rl import DPO, PPO, RL, Arm, Compute, Evaluation, GroupRL, Judge
+from ._rl import DPO, PPO, RL, Arm, Compute, Evaluation, GroupRL, Judge, Throughput
 from ._seam import (
+    MATCHED,
     VARIANT_OF_METHOD,
     Adversarial,
     Candidates,
@@ -28,6 +31,7 @@ from .schema import Cell, Experiment
 
 __all__ = [
     "DPO",
+    "MATCHED",
     "PPO",
     "RL",
     "SFT",
@@ -35,6 +39,7 @@ __all__ = [
     "Adversarial",
     "Arm",
     "Augmentation",
+    "AugmentationMethod",
     "BaseModelSettings",
     "BaseSizes",
     "Candidates",
@@ -49,6 +54,7 @@ __all__ = [
     "FilterRates",
     "Findings",
     "Form",
+    "FurtherBase",
     "GroupRL",
     "Judge",
     "LLMCandidates",
@@ -57,6 +63,7 @@ __all__ = [
     "Method",
     "PolicyLadder",
     "Preference",
+    "Resources",
     "RewardLadder",
     "RewardTraining",
     "Scoring",
@@ -64,9 +71,16 @@ __all__ = [
     "Selection",
     "Splits",
     "TestbedData",
+    "Throughput",
     "Variant",
+    "augmentation_methods",
+    "cycle_seeds",
+    "cycle_steps",
+    "filter_method",
     "fingerprint",
     "load_experiment",
+    "on_base",
     "parse_experiment",
+    "seeds_of_finding",
     "shipped",
 ]

@@ -15,7 +15,7 @@ class Findings(Settings):
     """Figures and tables beyond the arms of `rl`; null leaves one out."""
 
     cross_validation: CrossValidation | None = Field(None, description="Fig. 3.")
-    preference: Preference | None = Field(None, description="Fig. 4.")
+    preference: Preference | None = Field(None, description="Fig. 4, and the preference of Fig. 5.")
     filter_rates: FilterRates | None = Field(None, description="Fig. 8.")
     augmentation: Augmentation | None = Field(None, description="Fig. 7.")
     base_sizes: BaseSizes | None = Field(None, description="Tab. 2.")

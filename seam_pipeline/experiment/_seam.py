@@ -20,7 +20,11 @@ Method = Literal[
     "pre_ppo",
     "pf_ppo",
     "margin_gap",
+    "matched",
+    "matched_random",
 ]
+MATCHED: tuple[Method, ...] = ("matched", "matched_random")
+"""Fig. 5: what a preference of two policies' answers keeps, and as many at random (`findings.preference`)."""
 Form = Literal["log", "prob", "mean_log", "mean_prob"]
 
 VARIANT_OF_METHOD: dict[str, Variant] = {

@@ -2,12 +2,15 @@
 
 from pydantic import Field, model_validator
 
+from ._against_full import check_against_full
 from ._base import Settings
+from ._base_sizes import check_base_sizes
+from ._cycles import check_cycles
 from ._data import DataSettings
 from ._findings import Findings
 from ._models import BaseModelSettings, PolicyLadder, RewardLadder
 from ._rl import RL, Compute, Evaluation, Judge
-from ._seam import VARIANT_OF_METHOD, Candidates, Method, Scoring, Selection
+from ._seam import MATCHED, VARIANT_OF_METHOD, Candidates, Method, Scoring, Selection
 
 Cell = tuple[int, int]
 """(policy rank, reward-model rank), both from 1."""
@@ -34,6 +37,8 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _possible(self) -> "Experiment":
+        if self.compute.fsdp and self.compute.launcher != "accelerate":
+            raise ValueError("compute.fsdp divides the base among processes; set compute.launcher to accelerate")
         if len(self.reward.ranks) > len(self.policy.ranks):
             raise ValueError("reward.ranks: reward rank k starts from policy rank k, so there cannot be more of them")
         if self.data.source != "testbed":
@@ -54,7 +59,34 @@ class Experiment(Settings):
             for pm, rm in cells:
                 if not (1 <= pm <= len(self.policy.ranks) and 1 <= rm <= len(self.reward.ranks)):
                     raise ValueError(f"rl.arms: {name} asks for cell [{pm}, {rm}], which is not on the ladders")
+        self._preference_is_possible()
+        check_against_full(self)
+        check_cycles(self)
+        check_base_sizes(self)
+        crossed = self.findings.cross_validation
+        if crossed is not None and crossed.ranks > len(self.reward.ranks):
+            raise ValueError(
+                f"findings.cross_validation.ranks: {crossed.ranks}, but both ladders together have only "
+                f"{len(self.reward.ranks)}"
+            )
         return self
+
+    def _preference_is_possible(self) -> None:
+        wanted = [method for method in (*self.methods, *self.selection.compare) if method in MATCHED]
+        if any(method in MATCHED for method in self.selection.compare):
+            raise ValueError(f"selection.compare: {wanted[0]} has no score to compare; run it in rl.arms")
+        preference = self.findings.preference
+        if preference is None:
+            if wanted:
+                raise ValueError(f"rl.arms: {wanted[0]} keeps what a preference agrees with; set findings.preference")
+            return
+        if max(preference.policies) > len(self.policy.ranks) or preference.reward > len(self.reward.ranks):
+            raise ValueError(
+                f"findings.preference: policies {list(preference.policies)} and reward {preference.reward} must be "
+                f"ranks of the ladders ({len(self.policy.ranks)} policies, {len(self.reward.ranks)} reward models)"
+            )
+        if preference.source == "gold" and self.data.source != "testbed":
+            raise ValueError("findings.preference.source: gold exists only on the testbed; use judge or annotations")
 
     @property
     def all_cells(self) -> tuple[Cell, ...]:

@@ -18,6 +18,9 @@ METHODS = {
     "pre_ppo": "Pre-PPO",
     "pf_ppo": "PF-PPO",
     "margin_gap": "Margin gap",
+    "full_aug": "Full Aug",
+    "matched": "Matched",
+    "matched_random": "As many at random",
 }
 _STYLES = {
     "llm": 0, "seam_gpt": 0, "contrast": 1, "seam_contrast": 1, "adversarial": 2, "seam_adv": 2,

@@ -176,3 +176,10 @@ def p_text(p: float | None) -> str:
     if p is None:
         return "not testable"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def cohen_dz(differences: Sequence[float] | Array) -> float | None:
+    """Mean of paired differences over their standard deviation; None for fewer than two or without scatter."""
+    d = np.asarray(differences, dtype=np.float64)
+    spread = float(d.std(ddof=1)) if len(d) > 1 else 0.0
+    return float(d.mean()) / spread if spread > 1e-12 else None

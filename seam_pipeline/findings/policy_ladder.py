@@ -11,6 +11,7 @@ from seam_pipeline.report.figures import Figure
 
 from ._finding import Finding, Table
 from ._format import count, number
+from ._length_control import compare_at_equal_length, controlled_table, equal_length_row
 from ._statistics import mean_interval
 from ._tables import by_id, count_nulls, judge_caveats, paired, rating_label, ratings, small_sample, summary_rows
 
@@ -56,10 +57,22 @@ def policy_ladder(
         caveats=(*judge_caveats(answers_by_rank.values()), *small_sample(n, "question")),
         nulls=count_nulls(answers_by_rank.values(), "rating", "answer without a rating"),
         unit="test question",
-        more=() if not summaries else (Table("How each policy's training ended", *summary_rows(summaries)),),
+        more=(
+            *(() if not summaries else (Table("How each policy's training ended", *summary_rows(summaries)),)),
+            *_at_equal_length(answers_by_rank, ranks),
+        ),
         headline=(number(quality[ranks[-1]].value), "policy quality with the most SFT data"),
         numbers={"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "rising": float(rising)},
     )
+
+
+def _at_equal_length(answers: Mapping[int, pa.Table], ranks: list[int]) -> tuple[Table, ...]:
+    """Each policy against the least trained one; nothing for one rank."""
+    least = {(0, 0): answers[ranks[0]]}
+    rows = [
+        equal_length_row(f"rank {rank}", compare_at_equal_length({(0, 0): answers[rank]}, least)) for rank in ranks[1:]
+    ]
+    return (controlled_table(f"rank {ranks[0]}", rows),) if rows else ()
 
 
 def _answer(

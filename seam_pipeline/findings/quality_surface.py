@@ -9,7 +9,7 @@ from seam_pipeline.report.charts import NARROW, Points, scatter
 from seam_pipeline.report.figures import Figure, Panel
 from seam_pipeline.report.heat import heat_map
 
-from ._finding import Finding, Row, Table
+from ._finding import Finding, Row
 from ._format import count, number
 from ._saturation import Saturation, saturation
 from ._statistics import Interval, mean_interval, spearman_rows
@@ -32,12 +32,12 @@ def quality_surface(
     q_rm = {rank: accuracy_of(t) for rank, t in sorted(reward_quality.items())}
     pm_line = {cell: q_pm[cell[0]].value for cell in scored if cell[0] in q_pm}
     rm_line = {cell: q_rm[cell[1]].value for cell in scored if cell[1] in q_rm}
-    against_pm, against_rm = saturation(scored, pm_line), saturation(scored, rm_line)
+    bend = saturation(scored, pm_line, rm_line)
     label = rating_label(answers.values())
     n = min((q.n for q in quality.values()), default=0)
     before = {rank: by_id([ratings(table)]) for rank, table in policy_quality.items()}
     gains = {cell: _gain(scored[cell], before.get(cell[0], {})) for cell in scored}
-    answer = _answer(quality, gains, pm_line, rm_line, against_pm, against_rm)
+    answer = _answer(quality, gains, pm_line, rm_line, bend)
     return Finding(
         key="quality_surface",
         title="Figure 2: quality over the grid",
@@ -46,12 +46,12 @@ def quality_surface(
         figure=Figure(
             (
                 heat_map("surface", {c: q.value for c, q in quality.items()}, rows=sorted(q_pm), columns=sorted(q_rm),
-                         title="RLHF quality", small={c: q.range_text() for c, q in quality.items()}),
+                         title="RLHF quality", small={c: f"n = {q.n}" for c, q in quality.items()}),
                 _panel("surface-pm", quality, pm_line, "Against policy quality", f"Q_PM: {label}", 0),
                 _panel("surface-rm", quality, rm_line, "Against reward-model quality", "Q_RM: accuracy", 2),
             ),
             f"Heat map of RLHF quality over the grid, and scatter plots against both qualities. {answer}",
-            "Mean rating per cell, with its 95% interval; cells that were not run stay blank.",
+            f"Mean rating per cell over {_sizes(quality)}; cells that were not run stay blank. Bars are 95% intervals.",
         ),
         columns=("pair", "Q_PM", "Q_RM", "RLHF quality", "95% CI", "gain over policy", "its 95% CI", "n", "seeds"),
         rows=tuple(_row(c, quality[c], q_pm.get(c[0]), q_rm.get(c[1]), gains[c], answers[c]) for c in quality),
@@ -61,16 +61,23 @@ def quality_surface(
         caveats=(
             *judge_caveats(answers.values()),
             "Intervals are over test questions; differences between training seeds come on top.",
+            "The test of the bend takes the scatter of cells about the plane as noise; Q_PM and Q_RM as known.",
             *small_sample(n, "question"),
         ),
         nulls=count_nulls([*answers.values(), *policy_quality.values()], "rating", "answer without a rating"),
         unit="test question per cell",
-        more=(Table("Saturation: slope of RLHF quality below and above the best-fitting bend",
-                    ("against", "bend at", "slope below", "slope above", "change", "95% CI", "verdict"),
-                    (against_pm.row("Q_PM"), against_rm.row("Q_RM"))),),
+        more=bend.tables(),
         headline=_headline(quality),
-        numbers={f"pm{c[0]:02d}_rm{c[1]:02d}": q.value for c, q in quality.items()},
+        numbers={f"pm{c[0]:02d}_rm{c[1]:02d}": q.value for c, q in quality.items()} | bend.numbers(),
     )  # fmt: skip
+
+
+def _sizes(quality: Mapping[Cell, Interval]) -> str:
+    """`120 questions`, or the least and the most where cells differ."""
+    sizes = sorted({q.n for q in quality.values()})
+    if not sizes:
+        return "no questions"
+    return count(sizes[0], "question") if len(sizes) == 1 else f"{sizes[0]:,} to {count(sizes[-1], 'question')}"
 
 
 def _gain(after: Mapping[str, float], before: Mapping[str, float]) -> Interval:
@@ -123,8 +130,7 @@ def _answer(
     gains: Mapping[Cell, Interval],
     pm_line: Mapping[Cell, float | None],
     rm_line: Mapping[Cell, float | None],
-    against_pm: Saturation,
-    against_rm: Saturation,
+    bend: Saturation,
 ) -> str:
     if not quality:
         return "No cell of the grid was run."
@@ -134,5 +140,5 @@ def _answer(
     return (
         f"Over {count(len(quality), 'cell')} RLHF quality has rank correlation {pm} with policy quality and {rm} with "
         f"reward-model accuracy; RL made {better} better and {worse} worse than their policy at 95%; "
-        f"slope above the bend in Q_PM: {against_pm.verdict}; in Q_RM: {against_rm.verdict}."
+        f"saturation: {bend.verdict}."
     )

@@ -1,6 +1,6 @@
 """Does filtering by SEAM help RL? The paper's Fig. 6, tested over questions and over seeds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,20 @@ from seam_pipeline.report.figures import Figure
 from ._agreement import agreement
 from ._finding import Finding, Row, Table
 from ._format import count, listing, number
+from ._length_control import equal_length_table
 from ._names import in_order, method_name, notes_on, style_of
-from ._statistics import Interval, Significance, bootstrap, holm, mean_interval, p_text, ratio_rows, sign_flip, wilcoxon
+from ._statistics import (
+    Interval,
+    Significance,
+    bootstrap,
+    cohen_dz,
+    holm,
+    mean_interval,
+    p_text,
+    ratio_rows,
+    sign_flip,
+    wilcoxon,
+)
 from ._tables import Cell, by_id, count_nulls, judge_caveats, rating_label, ratings, small_sample
 
 MIN_SEEDS = 6
@@ -32,8 +44,21 @@ class Comparison:
     relative: Interval
     questions: Significance
     seeds: Significance
+    dz: float | None
+    """Cohen's d_z over seeds."""
     cells: int
     runs: int
+
+    def numbers(self, name: str, p: float | None) -> dict[str, float | None]:
+        """`name`: the relative difference, with `_low`, `_high`, `_n` and `_p`, a corrected p over questions.
+
+        Over seeds `_seed_p`, `_seeds` and `_dz`.
+        """
+        relative, seeds = self.relative, self.seeds
+        return {
+            name: relative.value, f"{name}_low": relative.low, f"{name}_high": relative.high, f"{name}_n": relative.n,
+            f"{name}_p": p, f"{name}_seed_p": seeds.p, f"{name}_seeds": seeds.n, f"{name}_dz": self.dz,
+        }  # fmt: skip
 
 
 def selection_methods(
@@ -50,7 +75,7 @@ def selection_methods(
     Everything is compared on the (cell, seed, question) triples that both sides rated. Questions are the units of the
     interval and of Wilcoxon's test (Holm over methods), seeds those of the exact sign-flip test.
     """
-    rated = {method: _rated(tables) for method, tables in answers.items()}
+    rated = {method: rated_triples(tables) for method, tables in answers.items()}
     others = [method for method in in_order(answers) if method != "full"]
     full = rated.get("full", {})
     found = [compare(method, rated[method], full) for method in others]
@@ -61,8 +86,8 @@ def selection_methods(
     seeds = max((one.seeds.n for one in found), default=0)
     if seeds < MIN_SEEDS:
         caveats.append(
-            f"{count(seeds, 'seed')} per cell: an exact test over fewer than six seeds cannot reach p < 0.05, so the "
-            "interval over questions speaks for these training runs, not for others."
+            f"{count(seeds, 'seed')} per cell: an exact two-sided test over five seeds reaches p = 2/32 at best, "
+            "so below six the interval over questions speaks for these training runs, not for others."
         )
     n = min((one.difference.n for one in found), default=0)
     return Finding(
@@ -72,7 +97,7 @@ def selection_methods(
         answer=answer,
         figure=_figure(found, full, policy_quality, answers, answer),
         columns=("method", "cells", "runs", "rating", "difference from full", "95% CI", "relative",
-                 "p over questions (Holm)", "test over seeds"),
+                 "p over questions (Holm)", "test over seeds", "d_z over seeds"),
         rows=tuple(_row(one, p) for one, p in zip(found, adjusted, strict=True)),
         n=n,
         interval="; ".join(_relative(one) for one in found if one.method.startswith("seam_"))
@@ -83,10 +108,15 @@ def selection_methods(
         unit="test question",
         more=(Table("Mean rating before and after RL, over each method's own cells",
                     ("what", "cells", "mean rating", "95% CI", "n"), _levels(rated, policy_quality)),
-              *agreement(selected or {}, pair, rate)),
+              *equal_length_table(answers), *agreement(selected or {}, pair, rate)),
         headline=_headline(found),
-        numbers={f"{one.method}_relative": one.relative.value for one in found},
+        numbers=numbers_of([(f"{one.method}_relative", one) for one in found], adjusted),
     )  # fmt: skip
+
+
+def numbers_of(found: Iterable[tuple[str, Comparison]], adjusted: Iterable[float | None]) -> dict[str, float | None]:
+    """`Comparison.numbers` of several named comparisons with their corrected p."""
+    return {k: v for (name, one), p in zip(found, adjusted, strict=True) for k, v in one.numbers(name, p).items()}
 
 
 def _relative(one: Comparison) -> str:
@@ -109,6 +139,7 @@ def compare(method: str, rated: _Rated, full: _Rated) -> Comparison:
     for key in shared:
         per_question.setdefault(key[2], []).append((rated[key], full[key]))
         per_seed.setdefault(key[1], []).append(rated[key] - full[key])
+    over_seeds = [float(np.mean(values)) for _, values in sorted(per_seed.items())]
     pairs = np.array([np.mean(values, axis=0) for _, values in sorted(per_question.items())]).reshape(-1, 2)
     ours, theirs = pairs[:, 0], pairs[:, 1]
     return Comparison(
@@ -117,13 +148,15 @@ def compare(method: str, rated: _Rated, full: _Rated) -> Comparison:
         difference=mean_interval(ours - theirs),
         relative=bootstrap(ratio_rows, ours - theirs, theirs),
         questions=wilcoxon(ours - theirs),
-        seeds=sign_flip([float(np.mean(values)) for _, values in sorted(per_seed.items())]),
+        seeds=sign_flip(over_seeds),
+        dz=cohen_dz(over_seeds),
         cells=len({cell for cell, _, _ in shared}),
         runs=len({(cell, seed) for cell, seed, _ in shared}),
     )
 
 
-def _rated(tables: Mapping[Cell, pa.Table]) -> _Rated:
+def rated_triples(tables: Mapping[Cell, pa.Table]) -> _Rated:
+    """Rating by cell, seed and question of ANSWERS by cell; unrated answers are left out."""
     return {(cell, *key): rating for cell, table in tables.items() for key, rating in ratings(table).items()}
 
 
@@ -138,6 +171,7 @@ def _row(one: Comparison, p: float | None) -> Row:
         number(one.relative.value, 1, signed=True, percent=True),
         p_text(p),
         one.seeds.text,
+        number(one.dz, signed=True),
     )
 
 

@@ -9,14 +9,13 @@ import pyarrow as pa
 from seam_pipeline.report.charts import forest
 from seam_pipeline.report.figures import Figure
 
-from ._finding import Finding, Row
-from ._format import listing, number
+from ._finding import Finding
+from ._format import count, listing, number
 from ._names import cell_name, in_order, method_name, notes_on, style_of, variant_name
-from ._statistics import Interval, auc_rows, bootstrap, spearman
-from ._tables import Cell, columns, count_nulls, paired, score_map, small_sample
+from ._prediction import FormContest, Prediction, corrected, predict, prob_against_log
+from ._tables import Cell, columns, count_nulls, score_map, small_sample
 
 FORMS = ("log", "prob", "mean_log", "mean_prob")
-BASELINE = "baseline"
 OF_SAMPLES = ("reward_variance", "pre_ppo", "pf_ppo")
 """Baselines whose evidence is the same sampled answers as the mismatch's."""
 
@@ -34,22 +33,21 @@ def truth(
     `scores` are SEAM_SCORES of one pair by variant; `mismatch` has `id` and `mismatch` (see `mismatch_of_samples`; null
     where unknown); `baselines` are SELECTED tables of other methods (low score = filtered first). A positive of the AUC
     is an instruction whose mismatch lies above the median. Both measures are of minus the score, so that AUC > 0.5 and
-    correlation > 0 mean: a low score predicts mismatch.
+    correlation > 0 mean: a low score predicts mismatch. Mann-Whitney's p is corrected over all scores (Holm).
     """
+    others = baselines or {}
     real = {i: m for i, m in columns(mismatch, "id", "mismatch") if m is not None}
-    found: list[tuple[str, str, Interval, Interval]] = []
-    for variant in in_order(scores):
-        for form in forms:
-            found.append((variant_name(variant), form, *_measure(score_map(scores[variant], f"seam_{form}"), real)))
-    for method in in_order(baselines or {}):
-        found.append((method_name(method), BASELINE, *_measure(score_map((baselines or {})[method], "score"), real)))
-    styles = [style_of(v) for v in in_order(scores) for _ in forms] + [style_of(m) for m in in_order(baselines or {})]
-    bars = [
-        (name if form == BASELINE else f"{name} {form}", auc, style)
-        for (name, form, auc, _), style in zip(found, styles, strict=True)
+    raw = [
+        predict(f"{v}_{form}", variant_name(v), form, score_map(scores[v], f"seam_{form}"), real)
+        for v in in_order(scores)
+        for form in forms
     ]
-    n = max((auc.n for _, _, auc, _ in found), default=0)
-    answer = _answer(found)
+    raw += [predict(m, method_name(m), "", score_map(others[m], "score"), real) for m in in_order(others)]
+    found, contest = corrected(raw), prob_against_log(scores, real)
+    styles = [style_of(v) for v in in_order(scores) for _ in forms] + [style_of(m) for m in in_order(others)]
+    bars = [(one.label, one.auc, style) for one, style in zip(found, styles, strict=True)]
+    n = max((one.auc.n for one in found), default=0)
+    answer = _answer(found, contest)
     values = np.array(list(real.values()))
     return Finding(
         key="truth",
@@ -64,8 +62,9 @@ def truth(
             f"AUC with 95% intervals per variant and form. {answer}",
             "Positive: instructions whose mismatch lies above the median.",
         ),
-        columns=("score", "form", "AUC", "95% CI", "rank correlation", "95% CI of it", "n"),
-        rows=tuple(_row(*one) for one in found),
+        columns=("score", "form", "AUC", "95% CI", "effect (2 AUC − 1)", "p (Holm)", "rank correlation",
+                 "95% CI of it", "n"),
+        rows=tuple(one.row() for one in found),
         n=n,
         interval=f"{bars[0][0]}: AUC {bars[0][1].text()}, bootstrap over instructions." if bars else "–",
         paper="Not tested there: the paper has no truth to compare with; its humans disagree with the reward model on "
@@ -73,13 +72,16 @@ def truth(
         caveats=(
             "The testbed's truth is a program's; it says whether the idea works there, not on real answers.",
             f"Mean mismatch {number(float(values.mean()) if len(values) else None, 2)}; one pair of models.",
-            "Many scores are compared here; one interval in twenty misses by chance.",
-            *_caveats(baselines or {}),
+            f"p is Mann-Whitney's, Holm-corrected over {count(len(found), 'score')}; intervals are not corrected.",
+            *_caveats(others),
             *small_sample(n, "instruction"),
         ),
-        nulls=_nulls(scores, baselines or {}, mismatch, forms),
+        nulls=_nulls(scores, others, mismatch, forms),
+        more=contest.table(),
         headline=_headline(found),
-        numbers={f"auc_{name}_{form}": auc.value for name, form, auc, _ in found},
+        numbers={k: v for one in found for k, v in one.numbers().items()}
+        | contest.numbers()
+        | {"mean_mismatch": float(values.mean()) if len(values) else None},
     )  # fmt: skip
 
 
@@ -114,25 +116,6 @@ def _wrong(a: tuple[float, float], b: tuple[float, float]) -> float:
     return float((a[0] > b[0]) != (a[1] > b[1]))
 
 
-def _measure(scored: Mapping[str, float], real: Mapping[str, float]) -> tuple[Interval, Interval]:
-    """AUC and Spearman of minus the score."""
-    low, mismatch = paired({i: -s for i, s in scored.items()}, real)
-    positive = (mismatch > np.median(mismatch)).astype(float) if len(mismatch) else mismatch
-    return bootstrap(auc_rows, positive, low, resamples=1000), spearman(low, mismatch)
-
-
-def _row(name: str, form: str, auc: Interval, rank: Interval) -> Row:
-    return (
-        name,
-        form,
-        auc.value,
-        auc.range_text(),
-        number(rank.value, signed=True),
-        rank.range_text(signed=True),
-        auc.n,
-    )
-
-
 def _caveats(baselines: Mapping[str, pa.Table]) -> tuple[str, ...]:
     own = [method_name(method) for method in in_order(baselines) if method in OF_SAMPLES]
     read = "reads" if len(own) == 1 else "read"
@@ -152,35 +135,36 @@ def _nulls(
     return counted | ({"instruction whose sampled answers do not differ in quality": unknown} if unknown else {})
 
 
-def _headline(found: list[tuple[str, str, Interval, Interval]]) -> tuple[str, str] | None:
-    known = [one for one in found if one[1] != BASELINE and one[2].value is not None]
-    if not known:
-        return None
-    name, form, auc, _ = known[0]
-    return number(auc.value), f"AUC of {name} ({form}) for real mismatch; 0.5 is chance"
+def _headline(found: list[Prediction]) -> tuple[str, str] | None:
+    known = [one for one in found if one.form and one.auc.value is not None]
+    return (
+        (number(known[0].auc.value), f"AUC of {known[0].name} ({known[0].form}) for real mismatch; 0.5 is chance")
+        if known
+        else None
+    )
 
 
-def _answer(found: list[tuple[str, str, Interval, Interval]]) -> str:
-    known = [(f"{name} {form}", auc) for name, form, auc, _ in found if auc.value is not None and form != BASELINE]
+def _answer(found: list[Prediction], contest: FormContest) -> str:
+    known = [one for one in found if one.form and one.auc.value is not None]
     if not known:
         return "No instruction has both a score and a known mismatch: not testable."
-    right = [(name, auc) for name, auc in known if auc.excludes(0.5) and (auc.value or 0) > 0.5]
-    wrong = [f"{name} ({number(auc.value)})" for name, auc in known if auc.excludes(0.5) and (auc.value or 0) < 0.5]
-    best, best_auc = max(right or known, key=lambda one: one[1].value or 0)
-    top = f"{best}, AUC {number(best_auc.value)}"
+    right = [one for one in known if one.right]
+    wrong = [f"{one.label} ({number(one.auc.value)})" for one in known if one.significant and not one.right]
+    best = max(right or known, key=lambda one: one.auc.value or 0)
+    top = f"{best.label}, AUC {number(best.auc.value)}"
     if right:
-        head = f"Yes for {len(right)} of {len(known)} scores, whose AUC is above chance at 95%; best {top}"
+        head = f"Yes for {len(right)} of {len(known)} scores, whose AUC is above chance (Holm); best {top}"
     else:
-        head = f"No: none of {len(known)} scores is better than chance at 95% (best {top})"
+        head = f"No: none of {len(known)} scores is better than chance (Holm; best {top})"
     tail = f"; the wrong way round: {listing(wrong)}" if wrong else ""
-    return head + tail + _of_baselines(found) + "."
+    return f"{head}{tail}{_of_baselines(found)}; {contest.sentence}."
 
 
-def _of_baselines(found: list[tuple[str, str, Interval, Interval]]) -> str:
-    known = [(name, auc) for name, form, auc, _ in found if auc.value is not None and form == BASELINE]
+def _of_baselines(found: list[Prediction]) -> str:
+    known = [one for one in found if not one.form and one.auc.value is not None]
     if not known:
         return ""
-    right = [name for name, auc in known if auc.excludes(0.5) and (auc.value or 0) > 0.5]
-    best, best_auc = max(known, key=lambda one: one[1].value or 0)
+    right = [one for one in known if one.right]
+    best = max(known, key=lambda one: one.auc.value or 0)
     above = f"{len(right)} of {len(known)}" if right else f"none of {len(known)}"
-    return f"; of the baselines {above} above chance, best {best}, AUC {number(best_auc.value)}"
+    return f"; of the baselines {above} above chance, best {best.name}, AUC {number(best.auc.value)}"

@@ -1,0 +1,256 @@
+"""Do samples like the weakest instructions make better models? The paper's Fig. 7."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from seam_pipeline.report.charts import forest
+from seam_pipeline.report.figures import Figure
+
+from ._finding import Excerpt, Finding, Row, Table
+from ._format import count, listing, number, shorten
+from ._names import in_order, method_name, style_of
+from ._statistics import holm, mean_interval, p_text
+from ._tables import Cell, by_id, columns, count_nulls, judge_caveats, paired, rating_label, ratings, small_sample
+from .filter_rates import seeds_text
+from .selection_methods import Comparison, compare, numbers_of, rated_triples
+
+Answers = Mapping[Cell, pa.Table]
+Rivals = Mapping[tuple[str, str], Comparison]
+"""A SEAM method against random or Full Aug."""
+EXCERPTS = 2
+
+
+@dataclass(frozen=True)
+class Added:
+    """One method's augmented models, by cell."""
+
+    answers: Answers
+    """ANSWERS after RL"""
+    policies: Answers
+    """ANSWERS of the augmented policies before RL"""
+    rewards: Answers
+    """REWARD_QUALITY of the augmented reward models"""
+    counts: Answers
+    """`what, rows`: what was added and left out"""
+    pairs: Answers
+    """PREFERENCE rows that were added"""
+    truly_better: tuple[int, int] | None = None
+    """Added pairs whose chosen answer is truly the better one, of how many; None where the truth is unknown."""
+
+
+def augmentation(
+    original: Answers, policies: Answers, rewards: Answers, added: Mapping[str, Added], rl_train: pa.Table
+) -> Finding:
+    """Rating after RL of the models trained with each method's samples, against the models as they were.
+
+    original, policies, rewards: the same tables without augmentation. Paired over (cell, seed, question); questions
+    are the units of the intervals and of Wilcoxon's test (Holm over methods), seeds those of the exact sign-flip test.
+    """
+    base = rated_triples(original)
+    after = {method: rated_triples(one.answers) for method, one in added.items()}
+    found = {method: compare(method, after[method], base) for method in in_order(added)}
+    rivals: Rivals = {
+        (method, rival): compare(method, after[method], after[rival])
+        for method in found
+        for rival in ("random", "full_aug")
+        if method.startswith("seam_") and rival in found
+    }
+    answer = _answer(found, rivals)
+    tables = [t for side in (original, *(one.answers for one in added.values())) for t in side.values()]
+    n = min((one.difference.n for one in found.values()), default=0)
+    return Finding(
+        key="augmentation",
+        title="Figure 7: model augmentation",
+        question="Do training samples like the instructions of lowest SEAM make a better pair of models?",
+        answer=answer,
+        figure=_figure(found, rating_label(tables), original, answer) if found else None,
+        columns=("samples for", "examples added", "pairs added", "runs", "rating after RL", "difference from Original",
+                 "95% CI", "relative", "p over questions (Holm)", "test over seeds"),
+        rows=_rows(found, added),
+        n=n,
+        interval="; ".join(f"{method_name(m)} {one.relative.text(1, signed=True, percent=True)}"
+                           for m, one in found.items())
+        + "; relative to Original, paired bootstrap over questions.",
+        paper="SEAM-guided augmentation is better than random and about as good as augmenting everything (Fig. 7); "
+        "+4% over standard augmentation (abstract).",
+        caveats=(*_caveats(found, added), *judge_caveats(tables), *small_sample(n, "question")),
+        nulls=count_nulls(tables, "rating", "answer without a rating"),
+        unit="test question",
+        more=_more(found, rivals, added, policies, rewards),
+        excerpts=tuple(_excerpts(added, rl_train)),
+        headline=_headline(rivals),
+        numbers=_numbers(found, rivals),
+    )  # fmt: skip
+
+
+def _rows(found: Mapping[str, Comparison], added: Mapping[str, Added]) -> tuple[Row, ...]:
+    adjusted = holm([one.questions.p for one in found.values()])
+    return tuple(
+        (
+            method_name(method),
+            _counted(added[method], "SFT examples added"),
+            _counted(added[method], "preference pairs added"),
+            one.runs,
+            one.quality.value,
+            number(one.difference.value, 3, signed=True),
+            one.difference.range_text(3, signed=True),
+            number(one.relative.value, 1, signed=True, percent=True),
+            p_text(p),
+            one.seeds.text,
+        )
+        for (method, one), p in zip(found.items(), adjusted, strict=True)
+    )
+
+
+def _counted(one: Added, what: str) -> int:
+    """Sum over the cells."""
+    return sum(n for table in one.counts.values() for name, n in columns(table, "what", "rows") if name == what)
+
+
+def _more(
+    found: Mapping[str, Comparison],
+    rivals: Rivals,
+    added: Mapping[str, Added],
+    policies: Answers,
+    rewards: Answers,
+) -> tuple[Table, ...]:
+    tables = []
+    if rivals:
+        adjusted = holm([one.questions.p for one in rivals.values()])
+        rows: tuple[Row, ...] = tuple(
+            (f"{method_name(a)} against {method_name(b)}", number(one.difference.value, 3, signed=True),
+             one.difference.range_text(3, signed=True), number(one.relative.value, 1, signed=True, percent=True),
+             p_text(p), one.seeds.text)
+            for ((a, b), one), p in zip(rivals.items(), adjusted, strict=True)
+        )  # fmt: skip
+        head = ("after RL", "difference", "95% CI", "relative", "p over questions (Holm)", "test over seeds")
+        tables.append(Table("The lowest by SEAM against as many at random, and against all", head, rows))
+    before = ("samples for", "policy's rating", "difference from Original", "95% CI", "reward model's accuracy",
+              "difference from Original", "95% CI")  # fmt: skip
+    levels = (_plain(policies, rewards), *(_before(m, added[m], policies, rewards) for m in found))
+    tables.append(Table("The models before RL: test questions, and test pairs", before, levels))
+    whats = list(dict.fromkeys(w for m in found for t in added[m].counts.values() for (w,) in columns(t, "what")))
+    sizes = tuple((what, *(_counted(added[m], what) for m in found)) for what in whats)
+    tables.append(Table("What was added, and what was not", ("rows", *map(method_name, found)), sizes))
+    return tuple(tables)
+
+
+def _plain(policies: Answers, rewards: Answers) -> Row:
+    quality = mean_interval(list(by_id(map(ratings, policies.values())).values()))
+    accuracy = mean_interval(list(_verdicts(rewards.values()).values()))
+    return ("Original", quality.value, "–", "–", number(accuracy.value, 1, percent=True), "–", "–")
+
+
+def _before(method: str, one: Added, policies: Answers, rewards: Answers) -> Row:
+    shared = sorted(one.policies.keys() & policies.keys())
+    ours, theirs = (by_id([ratings(side[cell]) for cell in shared]) for side in (one.policies, policies))
+    a, b = paired(ours, theirs)
+    right, was = (_verdicts([side[cell] for cell in shared]) for side in (one.rewards, rewards))
+    c, d = paired(right, was)
+    quality, gain, accuracy, rise = (mean_interval(values) for values in (a, a - b, c, c - d))
+    return (
+        method_name(method),
+        quality.value,
+        number(gain.value, 3, signed=True),
+        gain.range_text(3, signed=True),
+        number(accuracy.value, 1, percent=True),
+        number(rise.value, 1, signed=True, percent=True),
+        rise.range_text(1, signed=True, percent=True),
+    )
+
+
+def _verdicts(quality: Iterable[pa.Table]) -> dict[str, float]:
+    """Share of correct verdicts by test pair."""
+    return by_id(
+        {(0, i): float(right) for i, right in columns(table, "id", "correct") if right is not None} for table in quality
+    )
+
+
+def _excerpts(added: Mapping[str, Added], rl_train: pa.Table) -> Iterable[Excerpt]:
+    """The first added pairs of the first method, as they are."""
+    asked = dict(columns(rl_train, "id", "instruction"))
+    for method in in_order(added)[:1]:
+        for _, table in sorted(added[method].pairs.items())[:1]:
+            for row in table.slice(0, EXCERPTS).to_pylist():
+                own = asked.get(row["id"].rsplit(":", 1)[0], "–")
+                parts = (("weak instruction", own), ("asked", row["instruction"]), ("better answer", row["chosen"]),
+                         ("worse answer", row["rejected"]))  # fmt: skip
+                yield Excerpt(f"A pair added for {method_name(method)}", tuple((k, shorten(v)) for k, v in parts))
+
+
+def _figure(found: Mapping[str, Comparison], label: str, original: Answers, answer: str) -> Figure:
+    start = mean_interval(list(by_id(map(ratings, original.values())).values()))
+    change = [(method_name(m), one.relative.scaled(100), style_of(m)) for m, one in found.items()]
+    level = [
+        ("Original", start, style_of("full")), *((method_name(m), one.quality, style_of(m)) for m, one in found.items())
+    ]  # fmt: skip
+    panels = (
+        forest("augmentation", change, x_label="change of the mean rating against Original (%)",
+               title="Effect of augmentation", reference=(0.0, "Original")),
+        forest("augmentation-level", level, x_label=label, title="Mean rating after RL"),
+    )  # fmt: skip
+    return Figure(
+        panels,
+        f"Forest plot of each augmentation against the original models, after RL. {answer}",
+        "Bars are 95% intervals over questions, on the left paired with the original models.",
+    )
+
+
+def _answer(found: Mapping[str, Comparison], rivals: Rivals) -> str:
+    if not any(one.relative.value is not None for one in found.values()):
+        return "No augmented model shares a cell, a seed and a question with the original ones: nothing to compare."
+    parts = [_against("Original", {method_name(m): one for m, one in found.items()})]
+    for rival in ("random", "full_aug"):
+        some = {method_name(a): one for (a, b), one in rivals.items() if b == rival}
+        if some:
+            parts.append(_against(method_name(rival), some))
+    parts.append(seeds_text({method_name(m): one for m, one in found.items()}))
+    text = "; ".join(parts)
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _against(rival: str, some: Mapping[str, Comparison]) -> str:
+    """`against Original: A (+2.0%) better, B (+0.1%) and C (−0.3%) not separated at 95%`."""
+    groups: dict[str, list[str]] = {}
+    adjusted = holm([one.questions.p for one in some.values()])
+    for (name, one), p in zip(some.items(), adjusted, strict=True):
+        clear = one.difference.excludes(0) and p is not None and p < 0.05
+        verdict = ("better" if (one.difference.value or 0) > 0 else "worse") if clear else "not separated at 95%"
+        change = number(one.relative.value, 1, signed=True, percent=True)
+        groups.setdefault(verdict, []).append(f"{name} ({change})")
+    return f"against {rival}: " + ", ".join(f"{listing(names)} {verdict}" for verdict, names in groups.items())
+
+
+def _caveats(found: Mapping[str, Comparison], added: Mapping[str, Added]) -> Iterable[str]:
+    seeds = max((one.seeds.n for one in found.values()), default=0)
+    yield (
+        f"One training of each augmented pair, {count(seeds, 'seed')} of RL: the intervals over questions speak for "
+        "these models, not for another training."
+    )
+    for method in found:
+        truth = added[method].truly_better
+        if truth is not None and truth[1]:
+            share = f"{number(truth[0] / truth[1], 0, percent=True)} of {count(truth[1], 'pair')}"
+            yield f"{method_name(method)}: the chosen answer is truly the better one in {share}."
+
+
+def _headline(rivals: Rivals) -> tuple[str, str] | None:
+    """The first SEAM variant in the study's order against random, the paper's claim."""
+    for (method, rival), one in rivals.items():
+        if rival == "random" and one.relative.value is not None:
+            return number(
+                one.relative.value, 1, signed=True, percent=True
+            ), f"{method_name(method)} augmentation over random"
+    return None
+
+
+def _numbers(found: Mapping[str, Comparison], rivals: Rivals) -> dict[str, float | None]:
+    """`METHOD_relative`, and `METHOD_over_random` and `METHOD_over_full_aug`."""
+    original = [(f"{m}_relative", one) for m, one in found.items()]
+    others = [(f"{a}_over_{b}", one) for (a, b), one in rivals.items()]
+    return {
+        **numbers_of(original, holm([one.questions.p for _, one in original])),
+        **numbers_of(others, holm([one.questions.p for _, one in others])),
+    }
