@@ -97,8 +97,7 @@ def study_results(name: str, cells: Sequence[tuple[int, int]]) -> "list[Result]"
 
     experiment = load_experiment(name)
     store = open_store(experiment)
-    policies, rewards = (sorted({cell[at] for cell in _all_cells(store.root)}) for at in (0, 1))
-    wanted = list(cells) or [(rank, rank) for rank in policies if rank in rewards]
+    wanted = list(cells) or [(pm, rm) for pm, rm in experiment.all_cells if pm == rm]
     rows = store.load("rl_data") if store.record("rl_data") else None
     found = []
     for pm, rm in wanted:
@@ -129,11 +128,6 @@ def study_results(name: str, cells: Sequence[tuple[int, int]]) -> "list[Result]"
     if not found:
         raise SeamError(f"{experiment.name} has no scores yet for these pairs; run `seam run -e {name}` first.")
     return found
-
-
-def _all_cells(root: Path) -> list[tuple[int, int]]:
-    places = root.glob("seam_scores_*/pm*/rm*/record.json")
-    return [(int(place.parts[-3][2:]), int(place.parts[-2][2:])) for place in places]
 
 
 def _lines(

@@ -63,6 +63,10 @@ def _packages(experiment: Experiment) -> Iterator[Finding]:
         needed |= {"textattack": "adversarial"}
     if _asks_llm(experiment):
         needed |= {"openai": "llm"}
+    if experiment.compute.executor != "local":
+        needed |= {f"dagster-{experiment.compute.executor}": experiment.compute.executor}
+    if os.environ.get("SEAM_STORE", "").startswith("s3://"):
+        needed |= {"s3fs": "s3"}
     for package, found in versions(*needed).items():
         extra = f"[{needed[package]}]" if needed[package] else ""
         remedy = (

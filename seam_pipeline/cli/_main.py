@@ -8,6 +8,8 @@ import click
 
 from .. import __version__
 from ..errors import SeamError
+from ._annotate import annotate
+from ._annotations import annotations
 from ._audit import audit
 from ._compare import compare
 from ._doctor import doctor
@@ -27,7 +29,7 @@ def seam() -> None:
     """See where a reward model misjudges what its policy would write, and act on it before the GPU hours are spent."""
 
 
-for _command in (run, plan, ingest, audit, score, compare, select, export, report, ui, doctor):
+for _command in (run, plan, ingest, audit, score, compare, select, annotate, annotations, export, report, ui, doctor):
     seam.add_command(_command)
 
 

@@ -5,10 +5,11 @@ from typing import get_args
 
 import click
 
-from ..experiment import VARIANT_OF_METHOD, Form, Method
+from ..experiment import MATCHED, VARIANT_OF_METHOD, Form, Method
 from ._options import form_option, rate_option
 
-METHODS = ("seam", *(m for m in get_args(Method) if m not in VARIANT_OF_METHOD and m != "full"), *VARIANT_OF_METHOD)
+_OF_A_STUDY = (*VARIANT_OF_METHOD, *MATCHED, "full")
+METHODS = ("seam", *(m for m in get_args(Method) if m not in _OF_A_STUDY), *VARIANT_OF_METHOD)
 
 
 @click.command()

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import sys
 
 import click
@@ -28,17 +27,8 @@ def ui(experiment_name: str | None, port: int) -> None:
     environment = dict(os.environ, DAGSTER_HOME=str(home))
     if experiment_name:
         environment["SEAM_EXPERIMENT"] = experiment_name
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "seam_pipeline.definitions",
-        "-h",
-        "127.0.0.1",
-        "-p",
-        str(port),
-    ]
+    dagster = [sys.executable, "-m", "dagster", "dev", "-m", "seam_pipeline.definitions"]
     click.echo(f"http://127.0.0.1:{port} (records in {home})")
-    raise click.exceptions.Exit(subprocess.call(command, env=environment))
+    sys.stdout.flush()
+    # Becomes Dagster: whoever stops this process stops Dagster, which then ends its servers.
+    os.execve(sys.executable, [*dagster, "-h", "127.0.0.1", "-p", str(port)], environment)

@@ -17,7 +17,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceC
 
 from ..errors import SeamError
 from ._compat import quiet, tokenizer_class
-from ._files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Base, local, read_json
+from ._files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Base, local, read_base, read_json
 
 SAFE = {"trust_remote_code": False, "use_safetensors": True}
 """Neither code nor pickles of a checkpoint are run."""
@@ -133,6 +133,15 @@ def refuse_no_policy(base: Base) -> None:
     names = configuration("model", base).architectures or []
     if any("Classification" in name or "RewardModel" in name for name in names):
         raise SeamError(f"{base.path} is a {names[0]}, which writes no text; give a causal language model.")
+
+
+def parameters_of(path: str | Path) -> int:
+    """Parameters of a base (tied weights once), from its configuration alone. Raises SeamError without one."""
+    base = read_base(path)
+    config = configuration("model", base)
+    with explained("model", base.path), torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def configuration(what: str, base: Base) -> Any:

@@ -6,7 +6,7 @@ import torch
 
 from ..errors import SeamError
 from ._files import HEAD, STACK, Base, StackFile, read_base, read_stack, relink, write_stack
-from ._load import as_device, load_classifier, load_tokenizer, mergeable
+from ._load import as_device, load_classifier, load_tokenizer, mergeable, parameters_of
 from ._peft import is_adapter, open_adapter
 from ._policy import Policy
 from ._reward import RewardModel, pool_last, read_head, reads_eos, write_head
@@ -22,6 +22,7 @@ __all__ = [
     "load_policy",
     "load_reward",
     "load_tokenizer",
+    "parameters_of",
     "pool_last",
     "read_base",
     "read_head",

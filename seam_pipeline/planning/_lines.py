@@ -2,86 +2,45 @@
 
 from collections.abc import Iterator
 
-from ..defs._stale import Task
-from ..defs._study import Study
-from ..experiment import Experiment
-from ..store import Store
-from ._cost import Cost, cost_of
-from ._size import DataSize, ModelSize, data_size, model_size
+from ._plan import Asked, Plan, Row, sources_of
+from ._rates import LLM_CALL_SECONDS, LLM_TOKENS_PER_SECOND, UNITS
+from ._size import DataSize
 
-CPU_TFLOPS = 0.02
-"""Sustained rate of a small model on two cores, from the testbed's own runs; `--tflops` overrides."""
-GPU_TFLOPS = 120.0
-"""Assumed sustained bf16 rate of one data-centre GPU (about 40% of an A100's peak); `--tflops` overrides."""
-FIXED_SECONDS = 0.5
-"""Dagster's part of an artifact."""
-
-
-def expected_seconds(study: Study, store: Store, tasks: list[Task]) -> dict[str, float]:
-    """By label: from the artifact's last time, else its siblings' mean, else from tokens and the assumed rate."""
-    size, data = model_size(study.experiment.base), data_size(study.experiment, store)
-    return {task.label: _expected(study, store, task, size, data) for task in tasks}
+NAMES = {
+    "pretrain": "Pretraining",
+    "train": "Training",
+    "score": "Scoring",
+    "generate": "Generating",
+    "rl": "RL",
+    "attack": "Attacks",
+    "embed": "Embedding",
+    "llm": "LLM",
+}
 
 
-def _expected(study: Study, store: Store, task: Task, size: ModelSize | None, data: DataSize) -> float:
-    record = store.record(task.node.name, task.partition.key)
-    if record is not None:
-        return record.seconds + FIXED_SECONDS
-    siblings = [r.seconds for p in study.wanted(task.node) if (r := store.record(task.node.name, p.key))]
-    if siblings:
-        return sum(siblings) / len(siblings) + FIXED_SECONDS
-    if size is None:
-        return FIXED_SECONDS
-    return _seconds(_cost(study.experiment, task, data, size), size, _rate(study.experiment, None))
-
-
-def plan_lines(study: Study, store: Store, tasks: list[Task], tflops: float | None, show_all: bool) -> Iterator[str]:
-    """What would run and why, and the totals."""
-    e = study.experiment
-    size, data = model_size(e.base), data_size(e, store)
-    yield f"Experiment {e.name}: {len(study.nodes)} assets, {sum(len(study.wanted(n)) for n in study.order)} artifacts."
-    if not tasks:
+def plan_lines(plan: Plan) -> Iterator[str]:
+    """A table of what would run and why, then the totals and where the speeds come from."""
+    e = plan.experiment
+    yield f"Experiment {e.name}: {plan.assets} assets, {plan.artifacts} artifacts."
+    if not plan.rows:
         yield "Everything is up to date: nothing would run."
         return
-    yield _model_line(e, size)
-    yield _data_line(data)
-    rate = _rate(e, tflops)
-    total, seconds = Cost(), 0.0
-    for name, group in _grouped(tasks, show_all):
-        cost = sum((_cost(e, t, data, size) for t in group), Cost()) if size else Cost()
-        spent = (
-            sum(_expected(study, store, t, size, data) for t in group) if tflops is None else _seconds(cost, size, rate)
-        )
-        total, seconds = total + cost, seconds + spent
-        yield _task_line(name, group, cost, spent)
-    yield from _totals(e, total, seconds, len(tasks), rate, tflops)
+    yield _model_line(plan)
+    yield _data_line(plan.data)
+    yield ""
+    yield from _table(plan)
+    yield ""
+    yield from _totals(plan)
+    yield ""
+    yield from _speeds(plan)
 
 
-def _grouped(tasks: list[Task], show_all: bool) -> list[tuple[str, list[Task]]]:
-    groups: dict[str, list[Task]] = {}
-    for task in tasks:
-        groups.setdefault(task.label if show_all else task.node.name, []).append(task)
-    return list(groups.items())
-
-
-def _cost(e: Experiment, task: Task, data: DataSize, size: ModelSize) -> Cost:
-    return cost_of(task.node.name, e, data, size, task.partition.pm or 1, task.partition.rm or 1)
-
-
-def _rate(e: Experiment, tflops: float | None) -> float:
-    on_gpu = e.compute.device.startswith("cuda")
-    return (tflops if tflops is not None else GPU_TFLOPS if on_gpu else CPU_TFLOPS) * 1e12
-
-
-def _seconds(cost: Cost, size: ModelSize | None, rate: float) -> float:
-    return FIXED_SECONDS + (cost.flops_per_parameter * size.parameters / rate if size else 0)
-
-
-def _model_line(e: Experiment, size: ModelSize | None) -> str:
-    name = e.base.path or "trained from scratch"
-    if size is None:
+def _model_line(plan: Plan) -> str:
+    name = plan.experiment.base.path or "trained from scratch"
+    if plan.size is None:
         return f"Base model {name}: size unknown until it is on disk, so no tokens or times are estimated."
-    return f"Base model {name}: {size.parameters / 1e6:,.1f} M parameters{' (from its name)' if size.assumed else ''}."
+    said = " (from its name)" if plan.size.assumed else ""
+    return f"Base model {name}: {plan.size.parameters / 1e6:,.1f} M parameters{said}."
 
 
 def _data_line(data: DataSize) -> str:
@@ -92,55 +51,142 @@ def _data_line(data: DataSize) -> str:
     )
 
 
-def _task_line(name: str, group: list[Task], cost: Cost, seconds: float) -> str:
-    tokens = cost.trained + cost.scored + cost.written
-    parts = [f"{len(group):4d} x {name}" if len(group) > 1 else f"       {name}", group[0].why]
-    if tokens:
-        parts.append(f"{_number(tokens)} tokens")
-    if cost.llm_calls:
-        parts.append(f"{_number(cost.llm_calls)} LLM calls")
-    parts.append(_time(seconds))
-    return "; ".join(parts)
+def _table(plan: Plan) -> Iterator[str]:
+    unit = _device(plan)
+    head: tuple[str, ...] = ("", "n", "trained", "scored", "written", "other", f"{unit} h", "time", "disk", "why")
+    lines, group = [head], ""
+    for row in plan.rows:
+        if row.group not in (group, row.name):
+            lines.append((row.group, *[""] * (len(head) - 1)))
+            group = row.group
+        lines.append(_cells(row))
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    for line in lines:
+        numbers = (text.rjust(width) for text, width in zip(line[1:-1], widths[1:-1], strict=True))
+        yield "  ".join([line[0].ljust(widths[0]), *numbers, line[-1]]).rstrip()
 
 
-def _totals(e: Experiment, total: Cost, seconds: float, n: int, rate: float, tflops: float | None) -> Iterator[str]:
-    yield f"In all: {n} artifacts, {_time(seconds)}" + ("." if tflops is None else f" at {tflops:g} TFLOP/s.")
-    on_gpu = e.compute.device.startswith("cuda")
-    if tflops is None:
-        measured = "an assumption, not a measurement" if on_gpu else "from the testbed on two cores"
-        yield f"Artifacts made before take as long again, the others {rate / 1e12:g} TFLOP/s, {measured} (--tflops)."
+def _cells(row: Row) -> tuple[str, ...]:
+    estimate, cost = row.estimate, row.estimate.cost
+    counts = ((cost.queries, "queries"), (cost.embedded, "texts"), (cost.llm_calls, "LLM calls"))
+    hours = estimate.device_seconds / 3600
+    return (
+        row.name if row.name == row.group else f"  {row.name}",
+        f"{row.artifacts:,}",
+        *(number(tokens) for tokens in (cost.pretrained + cost.trained, cost.scored, cost.written)),
+        ", ".join(f"{number(count)} {unit}" for count, unit in counts if count),
+        f"{hours:,.1f}" if hours >= 0.05 else "",
+        duration(estimate.seconds),
+        size(cost.disk),
+        row.why,
+    )
+
+
+def _totals(plan: Plan) -> Iterator[str]:
+    total, cost = plan.total, plan.total.cost
+    batches = f", and {total.batches} LLM batches of up to a day" if total.batches else ""
     yield (
-        f"Tokens: {_number(total.trained)} trained, {_number(total.scored)} scored, {_number(total.written)} "
-        f"generated. Disk: {total.disk / 1e9:.2f} GB of models and scores."
+        f"In all: {sum(row.artifacts for row in plan.rows):,} artifacts, {total.device_seconds / 3600:,.1f} "
+        f"{_device(plan)} hours; one after the other {duration(total.seconds)}{batches}."
     )
-    yield _llm_line(e, total)
+    kinds = (
+        (cost.pretrained + cost.trained, "tokens trained"),
+        (cost.scored, "tokens scored"),
+        (cost.written, "tokens generated"),
+        (cost.queries, "reward queries of attacks at most"),
+        (cost.embedded, "texts embedded"),
+    )
+    work = ", ".join(f"{number(count)} {what}" for count, what in kinds if count)
+    yield f"Work: {work or 'no model runs'}."
+    yield from _llm(plan)
+    parts = ", ".join(
+        f"{group} {size(estimate.cost.disk)}" for group, estimate in plan.groups.items() if estimate.cost.disk >= 1e5
+    )
+    yield f"Disk: {size(cost.disk) or '0 MB'}{f' ({parts})' if parts else ''}."
+    if cost.models:
+        yield (
+            f"Models: {cost.models:,.0f} adapters; as merged copies they would take {size(plan.merged_bytes)} "
+            "besides the base."
+        )
 
 
-def _llm_line(e: Experiment, total: Cost) -> str:
-    if not total.llm_calls:
-        return "LLM calls: none."
-    endpoint = (e.candidates.llm.endpoint if e.candidates.llm else None) or e.judge.endpoint
+def _llm(plan: Plan) -> Iterator[str]:
+    if not plan.asked:
+        yield "LLM calls: none."
+        return
+    for asked in plan.asked:
+        yield _asked(asked)
+    prices = [asked.dollars for asked in plan.asked]
+    known = [price for price in prices if price is not None]
+    calls = sum(asked.calls for asked in plan.asked)
+    if len(known) == len(prices):
+        yield f"LLM in all: {number(calls)} calls, about {sum(known):,.2f} dollars."
+    else:
+        yield f"LLM in all: {number(calls)} calls."
+
+
+def _asked(asked: Asked) -> str:
+    endpoint = asked.endpoint
     words = (
-        f"LLM calls: {_number(total.llm_calls)}, {_number(total.llm_input)} tokens in, {_number(total.llm_output)} out"
+        f"LLM, {asked.who}: {number(asked.calls)} calls of {endpoint.model}, {number(asked.prompt_tokens)} tokens in, "
+        f"{number(asked.reply_tokens)} out"
     )
-    dollars = endpoint.dollars(total.llm_input, total.llm_output) if endpoint else None
-    if endpoint is None or dollars is None:
+    if asked.dollars is None:
         return f"{words}; set dollars_per_million_input and _output of the endpoint for the price."
     how = f", batches at {endpoint.batch_price:g} of the price" if endpoint.mode == "batch" else ""
-    limit = "" if endpoint.max_dollars is None else f" (the budget is {endpoint.max_dollars:,.2f})"
-    return f"{words}; about {dollars:,.2f} dollars{how}{limit}."
+    return f"{words}; about {asked.dollars:,.2f} dollars{how}{_budget(asked)}."
 
 
-def _number(value: float) -> str:
+def _budget(asked: Asked) -> str:
+    limit = asked.endpoint.max_dollars
+    if limit is None:
+        return ""
+    over = asked.dollars is not None and asked.dollars > limit
+    return f"; {'MORE than' if over else 'within'} the budget of {limit:,.2f}"
+
+
+def _speeds(plan: Plan) -> Iterator[str]:
+    if plan.size is None:
+        return
+    yield "Speeds of one device (--throughput FILE gives measured ones):"
+    for kind, rate in sorted(sources_of(plan).items(), key=lambda item: list(NAMES).index(item[0])):
+        many = kind in ("rl", "llm")
+        value = rate.per_second * (60 if many else 1)
+        unit = f"{UNITS.get(kind, 'tokens')}/{'min' if many else 's'}"
+        shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        yield f"  {NAMES[kind]}: {shown} {unit}, {rate.source}: {rate.words}."
+    if plan.asked and "llm" not in plan.rates:
+        each = f"{LLM_CALL_SECONDS:g} s per call and {LLM_TOKENS_PER_SECOND:g} tokens/s"
+        yield f"  LLM: assumed: {each}, the endpoint's `concurrency` at once."
+    if plan.total.again:
+        yield f"  {plan.total.again} artifacts were made before and are expected to take as long again."
+
+
+def _device(plan: Plan) -> str:
+    device = plan.experiment.compute.device
+    return "GPU" if device.startswith("cuda") else "CPU" if device == "cpu" else "device"
+
+
+def number(value: float) -> str:
+    """Three digits and a prefix; nothing for 0."""
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= limit:
             return f"{value / limit:.1f} {unit}"
-    return f"{value:.0f}"
+    return f"{value:.0f}" if value else ""
 
 
-def _time(seconds: float) -> str:
+def size(bytes_: float) -> str:
+    """Megabytes and more; nothing below 50 kB."""
+    for limit, unit in ((1e12, "TB"), (1e9, "GB")):
+        if bytes_ >= limit:
+            return f"{bytes_ / limit:.1f} {unit}"
+    return f"{bytes_ / 1e6:.1f} MB" if bytes_ >= 5e4 else ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes, hours or days."""
     if seconds >= 172800:
         return f"{seconds / 86400:,.1f} days"
-    if seconds >= 3600:
+    if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.0f} s"

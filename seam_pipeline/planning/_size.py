@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..experiment import BaseModelSettings, Experiment, Lora, Scratch, TestbedData
@@ -59,6 +61,10 @@ def lora_bytes(size: ModelSize, lora: Lora) -> float:
 class DataSize:
     """Rows that the stages will see, and tokens per text."""
 
+    questions: int
+    answers: float
+    """Per question."""
+    sft_train: int
     rl_train: int
     rl_test: int
     preference_train: int
@@ -68,38 +74,62 @@ class DataSize:
     measured: bool
 
 
+CHARACTERS_PER_TOKEN = 4.0
+FILE_TOKENS = (180.0, 340.0)
+"""Prompt and golden response; characters / 4 of three Stack Exchange sites (1,000 questions) as ingested here."""
+TESTBED_TOKENS = (15.0, 16.0)
+"""The same of the testbed's own texts."""
+TEMPLATE_TOKENS = 8.0
+"""What the prompt's words around the question and the special tokens add."""
+
+
 def data_size(experiment: Experiment, store: Store) -> DataSize:
     """Counted when the datasets exist, else estimated from the experiment's own numbers."""
-    rl, preference = _table(store, "rl_data"), _table(store, "preference_data")
-    if rl is not None and preference is not None:
-        splits = rl["split"].to_pylist()
-        texts = rl.slice(0, 500).to_pylist()
-        per_token = 4.0
-        return DataSize(
-            splits.count("train"),
-            splits.count("test"),
-            preference["split"].to_pylist().count("train"),
-            preference["split"].to_pylist().count("test"),
-            sum(len(t["instruction"]) for t in texts) / max(len(texts), 1) / per_token,
-            sum(len(t["golden_response"]) for t in texts) / max(len(texts), 1) / per_token,
-            True,
-        )
+    sft, preference, rl = (_table(store, f"{segment}_data") for segment in ("sft", "preference", "rl"))
+    if sft is not None and preference is not None and rl is not None:
+        return _counted(sft, preference, rl)
     data = experiment.data
+    on_testbed = isinstance(data, TestbedData)
     questions = data.questions if isinstance(data, TestbedData) else (data.max_questions or 10_000) * len(data.paths)
-    shares = data.splits.segments
+    shares, pairs = data.splits.segments, min(3, data.splits.pairs_per_question)
     train = 1 - data.splits.dev - data.splits.test
-    length, pairs = experiment.rl.ppo.max_new_tokens, min(3, data.splits.pairs_per_question)
+    prompt, response = TESTBED_TOKENS if on_testbed else FILE_TOKENS
     return DataSize(
+        questions,
+        data.answers_per_question if isinstance(data, TestbedData) else 3.0,
+        round(questions * shares["sft"] * train),
         round(questions * shares["rl"] * train),
         round(questions * shares["rl"] * data.splits.test),
         round(questions * shares["preference"] * train * pairs),
         round(questions * shares["preference"] * data.splits.test * pairs),
-        min(2.0 * length, experiment.rl.ppo.max_prompt_tokens / 2),
-        float(length),
+        prompt + TEMPLATE_TOKENS,
+        response,
         False,
     )
 
 
-def _table(store: Store, name: str) -> "pq.Table | None":
-    path = store.path(name) / "table.parquet"
+def _counted(sft: pa.Table, preference: pa.Table, rl: pa.Table) -> DataSize:
+    def rows(table: pa.Table, split: str) -> int:
+        return table["split"].to_pylist().count(split)
+
+    def tokens(column: str) -> float:
+        return (pc.mean(pc.utf8_length(rl[column])).as_py() or 0) / CHARACTERS_PER_TOKEN
+
+    asked = len(pc.unique(preference["question_id"]))
+    return DataSize(
+        sft.num_rows + rl.num_rows + asked,
+        3.0,
+        rows(sft, "train"),
+        rows(rl, "train"),
+        rows(rl, "test"),
+        rows(preference, "train"),
+        rows(preference, "test"),
+        tokens("instruction") + TEMPLATE_TOKENS,
+        tokens("golden_response"),
+        True,
+    )
+
+
+def _table(store: Store, name: str) -> pa.Table | None:
+    path = store.local(name) / "table.parquet"
     return pq.read_table(path) if path.is_file() else None

@@ -47,6 +47,14 @@ def items_of(rl: pa.Table, candidates: pa.Table, *, golden: bool = False) -> lis
     ]
 
 
+def pair_items(answers: pa.Table) -> list[Item]:
+    """One item per row of PREFERENCE_ANSWERS: response_1 as index 1, response_2 as index 2."""
+    return [
+        Item(row["id"], row["instruction"], (row["response_1"], row["response_2"]), (1, 2))
+        for row in answers.to_pylist()
+    ]
+
+
 def _item(id_: str, instruction: str, golden: list[tuple[int, str]], found: list[tuple[int, str]]) -> Item:
     ordered = golden + sorted(found)
     return Item(id_, instruction, tuple(text for _, text in ordered), tuple(index for index, _ in ordered))

@@ -41,7 +41,7 @@ def test_the_truth_shows_the_baselines_beside_seam() -> None:
     assert [row[:2] for row in found.rows] == [
         ("SEAM-GPT", "log"), ("Random", "baseline"), ("Reward variance", "baseline"),
     ]  # fmt: skip
-    assert found.numbers["auc_Reward variance_baseline"] == 1.0
+    assert found.numbers["auc_reward_variance"] == 1.0
     assert "of the baselines 1 of 2 above chance, best Reward variance, AUC 1.00" in found.answer
     assert found.nulls == {"Reward variance score missing: kept without a score: none given": 1}
     assert any("Reward variance reads the rewards of the very answers" in caveat for caveat in found.caveats)

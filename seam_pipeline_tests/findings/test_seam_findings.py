@@ -84,15 +84,20 @@ def test_mismatch_of_samples_by_hand():
     ]
 
 
+def _mismatch(real):
+    return pa.table({"id": [f"q{i}" for i in range(len(real))], "mismatch": list(real)})
+
+
 def test_truth_finds_a_planted_signal_and_no_other():
     rng = np.random.default_rng(0)
     real = rng.uniform(size=120)
     signal = seam([-float(v) for v in real])
     noise = seam([-float(v) for v in rng.uniform(size=120)])
-    mismatch = pa.table({"id": [f"q{i}" for i in range(120)], "mismatch": [*real[:-1], None]})
+    mismatch = _mismatch([*real[:-1], None])
     found = truth({"llm": signal, "contrast": noise}, mismatch, pair=(1, 1), forms=("log",))
-    assert found.numbers["auc_SEAM-GPT_log"] == 1.0
-    assert found.rows[0][4] == "+1.00"
+    assert found.numbers["auc_llm_log"] == 1.0
+    assert found.numbers["auc_llm_log_p"] < 1e-10
+    assert found.rows[0][4:7] == ("+1.00", "p < 0.001", "+1.00")
     assert found.answer.startswith("Yes for 1 of 2 scores")
     assert found.n == 119
     assert found.nulls == {"instruction whose sampled answers do not differ in quality": 1}
@@ -100,6 +105,38 @@ def test_truth_finds_a_planted_signal_and_no_other():
     assert nothing.answer.startswith("No: none of 1 scores")
     backwards = truth({"llm": seam([float(v) for v in real])}, mismatch, pair=(1, 1), forms=("log",))
     assert "the wrong way round: SEAM-GPT log (0.00)" in backwards.answer
+
+
+def test_truth_corrects_over_all_scores_by_hand():
+    real = [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
+    # Positives 3 and negatives 3; scores of the negatives are all higher: U = 9, exact p = 2 / 20.
+    mismatch = _mismatch([*real, 0.5])
+    best = seam([-1.0, -2.0, -3.0, -4.0, -5.0, -6.0, None])
+    found = truth({"llm": best, "contrast": seam([-1.0, -5.0, -3.0, -4.0, -2.0, -6.0, None])}, mismatch, pair=(1, 1),
+                  forms=("log",))  # fmt: skip
+    assert found.numbers["auc_llm_log_p"] == pytest.approx(2 * 0.1)  # the smaller of two p, doubled
+    # llm ranks by score, contrast: positives 4, 2, 6 against negatives 1, 5, 3: 6 of 9 orderings right.
+    assert found.numbers["auc_contrast_log"] == pytest.approx(6 / 9)
+    assert found.rows[1][4] == "+0.33"
+    assert "Holm-corrected over 2 scores" in " ".join(found.caveats)
+    assert found.answer.startswith("No")
+
+
+def test_prob_beats_log_only_where_it_does():
+    rng = np.random.default_rng(1)
+    real = rng.uniform(size=200)
+    noise = [-float(v) for v in rng.uniform(size=200)]
+    signal = [-float(v) for v in real]
+    better = truth({"llm": seam(noise, signal), "contrast": seam(noise, signal)}, _mismatch(real), pair=(1, 1))
+    auc = better.numbers
+    assert auc["prob_minus_log_llm"] == pytest.approx(auc["auc_llm_prob"] - auc["auc_llm_log"])
+    assert auc["prob_minus_log_low"] > 0.3
+    assert "prob beats log" in better.answer
+    assert [row[0] for row in better.more[0].rows] == ["SEAM-GPT", "SEAM-Contrast", "mean of the variants"]
+    assert "prob loses to log" in truth({"llm": seam(signal, noise)}, _mismatch(real), pair=(1, 1)).answer
+    same = truth({"llm": seam(noise, noise)}, _mismatch(real), pair=(1, 1))
+    assert same.numbers["prob_minus_log"] == 0
+    assert "prob and log are not separated" in same.answer
 
 
 def test_worst_instructions_name_the_offender_of_the_form():

@@ -1,0 +1,77 @@
+import numpy as np
+import pyarrow as pa
+
+from seam_pipeline.findings import Finding
+from seam_pipeline.findings.augmentation import Added, augmentation
+from seam_pipeline.tables import PREFERENCE, RL
+
+from .tables import answers, reward_quality
+
+WIGGLE = np.linspace(-1, 1, 40)
+CELL = (1, 1)
+
+
+def rated(*means: float) -> dict[tuple[int, int], pa.Table]:
+    return {CELL: answers({seed: list(mean + WIGGLE) for seed, mean in enumerate(means)})}
+
+
+def added(after: tuple[float, ...], before: float, right: int, n: int) -> Added:
+    row = ("r1:s1", "r1", "train", "Weak?", "right", "wrong", 1, 0)
+    pairs = pa.Table.from_pylist([dict(zip(PREFERENCE.names, row, strict=True))], schema=PREFERENCE)
+    what = ["SFT examples added", "preference pairs added", "instructions without a sample"]
+    counts = pa.table({"what": what, "rows": [n, n - 1, 2]})
+    rewards = {CELL: reward_quality([True] * right + [False] * (10 - right))}
+    return Added(rated(*after), rated(before), rewards, {CELL: counts}, {CELL: pairs}, (9, 10))
+
+
+RL_TRAIN = pa.Table.from_pylist(
+    [{"id": "r1", "split": "train", "instruction": "Weak?", "golden_response": "right", "worse_response": None}],
+    schema=RL,
+)
+
+
+def study() -> Finding:
+    methods = {
+        "random": added((4.0, 4.0), 3.0, 6, 50),
+        "seam_gpt": added((5.0, 5.0), 3.5, 8, 50),
+        "full_aug": added((5.0, 5.0), 3.5, 8, 250),
+    }
+    return augmentation(rated(4, 4), rated(3), {CELL: reward_quality([True] * 6 + [False] * 4)}, methods, RL_TRAIN)
+
+
+def test_methods_are_compared_with_original_and_with_each_other() -> None:
+    found = study()
+    assert [row[:4] for row in found.rows] == [
+        ("SEAM-GPT", 50, 49, 2),
+        ("Random", 50, 49, 2),
+        ("Full Aug", 250, 249, 2),
+    ]
+    assert [row[7] for row in found.rows] == ["+25.0%", "0.0%", "+25.0%"]
+    assert [row[:4] for row in found.more[0].rows] == [
+        ("SEAM-GPT against Random", "+1.000", "+1.000 to +1.000", "+25.0%"),
+        ("SEAM-GPT against Full Aug", "0.000", "0.000 to 0.000", "0.0%"),
+    ]
+    assert found.answer.startswith(
+        "Against Original: SEAM-GPT (+25.0%) and Full Aug (+25.0%) better, Random (0.0%) not separated at 95%; "
+        "against Random: SEAM-GPT (+25.0%) better; against Full Aug: SEAM-GPT (0.0%) not separated at 95%"
+    )
+    assert "over 2 seeds no difference can be separated" in found.answer
+    assert found.headline == ("+25.0%", "SEAM-GPT augmentation over random")
+    assert found.numbers["seam_gpt_over_random"] == 0.25
+
+
+def test_models_before_rl_and_sizes() -> None:
+    found = study()
+    assert found.more[1].rows[0] == ("Original", 3.0, "–", "–", "60.0%", "–", "–")
+    name, policy, gain, _, accuracy, rise, _ = found.more[1].rows[1]
+    assert (name, policy, gain, accuracy, rise) == ("SEAM-GPT", 3.5, "+0.500", "80.0%", "+20.0%")
+    assert found.more[2].rows[2] == ("instructions without a sample", 2, 2, 2)
+    assert "SEAM-GPT: the chosen answer is truly the better one in 90% of 10 pairs." in found.caveats
+    assert found.excerpts[0].parts[0] == ("weak instruction", "Weak?")
+    assert Finding.from_dict(found.to_dict()) == found
+
+
+def test_nothing_shared_is_said() -> None:
+    other = Added({(2, 2): answers({0: [5.0]})}, {}, {}, {}, {})
+    found = augmentation(rated(4), rated(3), {}, {"random": other}, RL_TRAIN)
+    assert "nothing to compare" in found.answer

@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from seam_pipeline.findings._peak import best_rates
+from seam_pipeline.findings.filter_rates import filter_rates
+from seam_pipeline.findings.selection_methods import rated_triples
+
+from .tables import answers
+
+WIGGLE = np.linspace(-1, 1, 40)
+
+
+def runs(*means: float) -> dict[tuple[int, int], object]:
+    """One cell, a seed per mean; questions differ by the same wiggle."""
+    return {(1, 1): answers({seed: list(mean + WIGGLE) for seed, mean in enumerate(means)})}
+
+
+def test_rates_are_compared_with_full_and_with_chance() -> None:
+    full, ours = runs(4, 4), {0.4: runs(5, 5), 0.2: runs(4.4, 4.4), 0.8: runs(3, 3)}
+    chance = {0.2: runs(4.4, 4.4), 0.4: runs(4, 4)}
+    kept = {("seam_gpt", 0.2): 80.0, ("seam_gpt", 0.4): 60.0, ("seam_gpt", 0.8): 20.5, ("random", 0.4): 60.0}
+    found = filter_rates("seam_gpt", full, ours, chance, kept)
+    assert [row[:3] for row in found.rows] == [("20%", "80", 2), ("40%", "60", 2), ("80%", "20", 2)]
+    assert [row[6] for row in found.rows] == ["+10.0%", "+25.0%", "−25.0%"]
+    assert found.rows[1][4:6] == ("+1.000", "+1.000 to +1.000")
+    peak, against, control = found.more
+    assert peak.rows[2][:1] + peak.rows[2][3:] == ("40%", "100%", "100%")
+    assert [row[1] for row in against.rows] == ["0.000", "+1.000"]
+    assert [row[0] for row in control.rows] == ["20%", "40%"]
+    assert "Leaving out 40% by SEAM-GPT rates highest, +25.0%" in found.answer
+    assert "best of 4 shares in 100% of the resamples over questions (100% over questions and seeds)" in found.answer
+    assert "separated from the full set at 95%: 20%, 40% and 80% (worse)" in found.answer
+    assert "from as many left out at random: 40%" in found.answer
+    assert found.answer.endswith("over 2 seeds no difference can be separated at 95%.")
+    assert found.headline == ("40%", "left out by SEAM-GPT rates highest, in 100% of the resamples")
+    assert found.numbers["random_40%_relative"] == 0.0
+
+
+def test_the_peak_is_as_sure_as_its_seeds() -> None:
+    """Over questions alone 20% always wins; its two seeds lie on both sides of the full set's."""
+    found = best_rates({0.0: rated_triples(runs(4, 4)), 0.2: rated_triples(runs(6, 3))})
+    assert [p.questions for p in found] == [0.0, 1.0]
+    assert found[0].both == pytest.approx(0.25, abs=0.04)  # both drawn seeds are the bad one
+
+
+def test_six_seeds_can_tell() -> None:
+    found = filter_rates("seam_gpt", runs(*[4] * 6), {0.2: runs(*[5] * 6), 0.4: runs(*[4] * 6)}, {}, {})
+    assert found.answer.endswith("over 6 seeds, uncorrected: 20% separated at 95%.")
+    assert found.numbers["seam_gpt_20%_relative_seed_p"] == pytest.approx(2 / 2**6)
+
+
+def test_ties_are_divided_and_one_seed_is_not_testable() -> None:
+    full = {(1, 1): answers({0: [4.0, 5.0]})}
+    found = filter_rates("seam_gpt", full, {0.2: full}, {}, {})
+    assert [row[3:] for row in found.more[0].rows] == [("50%", "not testable")] * 2
+    assert "Leaving out nothing rates highest" in found.answer
+    assert found.rows[0][8].startswith("not testable")
+
+
+def test_seeds_and_questions_that_one_rate_lacks_are_left_out() -> None:
+    full = {(1, 1): answers({0: [4, 6, 5], 1: [4, 6, 5]})}
+    ours = {(1, 1): answers({0: [5, 7, None]})}
+    found = filter_rates("seam_adv", full, {0.3: ours}, {}, {})
+    assert found.rows[0][2:5] == (1, 6.0, "+1.000")
+    assert [row[1] for row in found.more[0].rows] == [5.0, 6.0]
+    assert found.nulls == {"answer without a rating: no reply": 1}
+
+
+def test_nothing_to_compare() -> None:
+    found = filter_rates("seam_gpt", {(2, 2): answers({0: [5.0]})}, {0.2: {(1, 1): answers({0: [5.0]})}}, {}, {})
+    assert "nothing to compare" in found.answer
