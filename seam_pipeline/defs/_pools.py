@@ -10,7 +10,10 @@ from ._study import Study
 
 
 def spends(study: Study, node: Node) -> bool:
-    """Whether the node may ask a language model that somebody pays for: its settings name an endpoint in use."""
+    """Whether the node may ask a language model that somebody pays for: its settings are an endpoint in use.
+
+    The report shows the settings as plain values, and asks nobody.
+    """
     return any(_asks(part) for p in study.axis(node.axis)[:1] for part in node.settings(study.experiment, p))
 
 
@@ -40,6 +43,4 @@ def _asks(part: Any) -> bool:
         return True
     if isinstance(part, BaseModel):
         return any(_asks(value) for _, value in part)
-    if isinstance(part, dict):
-        return "base_url" in part or any(_asks(value) for value in part.values())
     return isinstance(part, list | tuple) and any(_asks(value) for value in part)
