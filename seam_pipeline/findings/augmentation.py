@@ -93,12 +93,7 @@ def _rows(found: Mapping[str, Comparison], added: Mapping[str, Added]) -> tuple[
             _counted(added[method], "SFT examples added"),
             _counted(added[method], "preference pairs added"),
             one.runs,
-            one.quality.value,
-            number(one.difference.value, 3, signed=True),
-            one.difference.range_text(3, signed=True),
-            number(one.relative.value, 1, signed=True, percent=True),
-            p_text(p),
-            one.seeds.text,
+            *one.tested(p),
         )
         for (method, one), p in zip(found.items(), adjusted, strict=True)
     )

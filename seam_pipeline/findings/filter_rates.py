@@ -78,12 +78,7 @@ def _rows(found: Mapping[float, Comparison], kept: Mapping[tuple[str, float], fl
             f"{rate:.0%}",
             number(kept.get((one.method, rate)), 0),
             one.runs,
-            one.quality.value,
-            number(one.difference.value, 3, signed=True),
-            one.difference.range_text(3, signed=True),
-            number(one.relative.value, 1, signed=True, percent=True),
-            p_text(p),
-            one.seeds.text,
+            *one.tested(p),
         )
         for (rate, one), p in zip(found.items(), adjusted, strict=True)
     )

@@ -78,12 +78,7 @@ def _row(pair: tuple[str, str], one: Comparison, p: float | None) -> Row:
         _name(pair),
         one.cells,
         one.runs,
-        one.quality.value,
-        number(one.difference.value, 3, signed=True),
-        one.difference.range_text(3, signed=True),
-        number(one.relative.value, 1, signed=True, percent=True),
-        p_text(p),
-        one.seeds.text,
+        *one.tested(p),
     )
 
 

@@ -49,6 +49,17 @@ class Comparison:
     cells: int
     runs: int
 
+    def tested(self, p: float | None) -> Row:
+        """Cells of a table: rating, difference with its interval, relative difference, corrected p, test over seeds."""
+        return (
+            self.quality.value,
+            number(self.difference.value, 3, signed=True),
+            self.difference.range_text(3, signed=True),
+            number(self.relative.value, 1, signed=True, percent=True),
+            p_text(p),
+            self.seeds.text,
+        )
+
     def numbers(self, name: str, p: float | None) -> dict[str, float | None]:
         """`name`: the relative difference, with `_low`, `_high`, `_n` and `_p`, a corrected p over questions.
 
@@ -165,12 +176,7 @@ def _row(one: Comparison, p: float | None) -> Row:
         method_name(one.method),
         one.cells,
         one.runs,
-        one.quality.value,
-        number(one.difference.value, 3, signed=True),
-        one.difference.range_text(3, signed=True),
-        number(one.relative.value, 1, signed=True, percent=True),
-        p_text(p),
-        one.seeds.text,
+        *one.tested(p),
         number(one.dz, signed=True),
     )
 
