@@ -41,12 +41,15 @@ def export(db: Path | None, experiment_name: str | None, kind: str, out: Path, h
         raise SeamError("--history: Label Studio's format has no history; use --format csv.")
     store = AnnotationStore(annotation_file(db, None, experiment_name))
     pairs, judgements = store.pairs(), store.judgements(history=history)
-    if kind == "csv":
-        write_csv(out, judgements, pairs)
-        click.echo(f"{out}: {len(judgements)} judgements of {len(pairs)} pairs")
-    else:
-        config = write_tasks(out, judgements, pairs, seed)
-        click.echo(f"{out}: {len(pairs)} tasks with {len(judgements)} annotations; labelling interface: {config}")
+    try:
+        if kind == "csv":
+            write_csv(out, judgements, pairs)
+            click.echo(f"{out}: {len(judgements)} judgements of {len(pairs)} pairs")
+        else:
+            config = write_tasks(out, judgements, pairs, seed)
+            click.echo(f"{out}: {len(pairs)} tasks with {len(judgements)} annotations; labelling interface: {config}")
+    except OSError as error:
+        raise SeamError(f"--out {out} cannot be written ({error.strerror}).") from error
 
 
 @annotations.command("import")
@@ -66,6 +69,8 @@ def import_(file: Path, db: Path | None, experiment_name: str | None, pairs: Pat
 
     if file.suffix.lower() not in (".csv", ".json"):
         raise SeamError(f"{file}: the ending {file.suffix or '(none)'} is unknown; use .csv or .json.")
+    if not file.is_file():
+        raise SeamError(f"{file} is not there; give a .csv or .json file.")
     store = AnnotationStore(annotation_file(db, pairs, experiment_name), make=pairs is not None)
     if pairs is not None:
         store.add_pairs(read_pairs(pairs))

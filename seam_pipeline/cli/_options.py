@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -91,11 +92,13 @@ def device_option() -> Decorator:
 
 
 def pick_device(name: str) -> str:
-    """Resolve `auto`. Raises SeamError for a CUDA device that is not there."""
+    """Resolve `auto`. Raises SeamError for an unknown device and a CUDA device that is not there."""
     import torch
 
     from ..errors import SeamError
 
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise SeamError(f"--device {name} is unknown; give auto, cpu, cuda or cuda:N.")
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():

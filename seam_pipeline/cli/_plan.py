@@ -1,10 +1,12 @@
 """`seam plan`: what would run and why, and what it would take."""
 
 import json
+import math
 from pathlib import Path
 
 import click
 
+from ..errors import SeamError
 from ._options import data_option, experiment_option
 
 
@@ -51,6 +53,8 @@ def plan(
     from ..experiment import load_experiment
     from ..planning import Planner, make_plan, plan_dict, plan_lines, read_throughput
 
+    if tflops is not None and not math.isfinite(tflops):
+        raise SeamError(f"--tflops {tflops} is no speed; give a finite number.")
     experiment = load_experiment(experiment_name)
     study, store = build_study(experiment), open_store(experiment)
     tasks = stale_tasks(study, store, choose(study, select, partitions))
@@ -64,7 +68,6 @@ def plan(
 
 
 def _write(file: Path, text: str) -> None:
-    from ..errors import SeamError
     from ..wholefile import write_whole
 
     try:

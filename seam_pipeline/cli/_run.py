@@ -70,7 +70,8 @@ def _update(study: "Study", store: "Store", chosen: "Chosen", again: bool) -> "O
     name, started = study.experiment.name, time.monotonic()
     tasks = stale_tasks(study, store, chosen, again)
     if not tasks:
-        click.echo(f"{name}: everything is up to date.")
+        every = set(chosen) == set(study.nodes)
+        click.echo(f"{name}: {'everything' if every else 'what was chosen, given its inputs,'} is up to date.")
         return Outcome()
     from ..defs._instance import open_instance
 

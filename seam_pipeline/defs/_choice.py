@@ -31,6 +31,10 @@ def choose(study: Study, select: str | None, partitions: Collection[str] = ()) -
     asset on the grid, `pm02` is a row and `rm01` a column. `+x` then adds what these partitions of x need, no more.
     Raises SeamError for a name, a rank or a cell that is not there.
     """
+    if select is not None and not select.replace(",", " ").split():
+        raise SeamError("--select is empty; name assets, or leave it out for all of them.")
+    if not all(given.replace(",", " ").split() for given in partitions):
+        raise SeamError("--partition is empty; give a rank, a cell or a range, or leave it out for all of them.")
     ranges = [_parse(study, text) for given in partitions for text in given.replace(",", " ").split()]
     if not ranges:
         return study.selected(select)
@@ -69,6 +73,8 @@ def _parse(study: Study, text: str) -> _Range:
                 f"--partition {text}: give a rank (pm02, rm01), a cell ('pm01|rm02') or a range (pm01..pm04)."
             )
         axis, first, last = match[1], int(match[2]), int(match[3] or match[2])
+        if last < first:
+            raise SeamError(f"--partition {text}: the range runs backwards; give the lower number first.")
         if not 1 <= first <= last <= ladders[axis]:
             known = f"{_LADDERS[axis]} {axis}01 to {axis}{ladders[axis]:02d}"
             raise SeamError(f"--partition {text}: {study.experiment.name} has {known}.")

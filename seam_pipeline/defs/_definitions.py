@@ -1,6 +1,6 @@
 """The Definitions object of an experiment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import dagster as dg
 
@@ -28,12 +28,7 @@ def build_definitions(
     watcher = Watcher(reread, store)
     conditions = [condition_of(n, watcher) if automation else None for n in study.order]
     assets = [build_asset(study, n, store, c, pools) for n, c in zip(study.order, conditions, strict=True)]
-    axes: dict[Axis, str] = {"one": "unpartitioned", "pm": "per_policy", "rm": "per_reward_model", "grid": "per_cell"}
-    jobs: list[AnyJob] = []
-    for axis, name in axes.items():
-        keys = [dg.AssetKey([study.experiment.name, n.name]) for n in study.order if n.axis == axis]
-        if keys:
-            jobs.append(dg.define_asset_job(name, dg.AssetSelection.assets(*keys)))
+    jobs = list(_axis_jobs(study))
     update, roots = update_job(study, store), roots_job(study)
     outside = [job for job in (update, roots) if job is not None]
     return dg.Definitions(
@@ -43,3 +38,16 @@ def build_definitions(
         sensors=[*outside_sensors(study, store, reread, outside), *([automation] if automation else [])],
         executor=executor_of(study.experiment.compute),
     )
+
+
+def _axis_jobs(study: Study) -> Iterator[AnyJob]:
+    """Per kind of partition a job of what is made on all of it, and one (`arms_...`) of what some partitions have."""
+    axes: dict[Axis, str] = {"one": "unpartitioned", "pm": "per_policy", "rm": "per_reward_model", "grid": "per_cell"}
+    for axis, name in axes.items():
+        nodes = [node for node in study.order if node.axis == axis]
+        everywhere = [node.name for node in nodes if study.wanted(node) == study.axis(axis)]
+        somewhere = [node.name for node in nodes if node.name not in everywhere]
+        for job, names in ((name, everywhere), (f"arms_{name}", somewhere)):
+            if names:
+                keys = [dg.AssetKey([study.experiment.name, n]) for n in names]
+                yield dg.define_asset_job(job, dg.AssetSelection.assets(*keys))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..findings import Finding
 
 GROUP = "8_findings"
-VERSION = "2"
+VERSION = "3"
 """Of all findings: they are made in seconds, so a change in one makes all anew."""
 ByRank = Mapping[Partition, Any]
 

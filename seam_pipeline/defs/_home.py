@@ -35,8 +35,18 @@ def dagster_home() -> Path:
         raise SeamError(
             f"{folder} cannot hold Dagster's records ({error.strerror}); set SEAM_HOME to another folder."
         ) from error
+    _check_yaml(folder / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(folder)
     return folder
+
+
+def _check_yaml(file: Path) -> None:
+    import yaml
+
+    try:
+        yaml.safe_load(file.read_text("utf-8"))
+    except (yaml.YAMLError, ValueError) as error:
+        raise SeamError(f"{file} is not valid YAML ({' '.join(str(error).split())}); correct it.") from error
 
 
 def open_store(experiment: Experiment) -> Store:
@@ -47,6 +57,8 @@ def open_store(experiment: Experiment) -> Store:
     local = home() / "data" / "artifacts"
     root = os.environ.get("SEAM_STORE")
     if root and "://" in root:
+        if not root.partition("://")[2]:
+            raise SeamError(f"SEAM_STORE: {root} names no bucket; give one, as in s3://bucket/folder.")
         url = f"{root.rstrip('/')}/{experiment.name}"
         return Store(url, mirror=local / "mirror" / experiment.name, experiment=experiment.name)
     place = Path(root) if root else local

@@ -119,16 +119,23 @@ class Study:
         else:
             names = {bare} & set(self.nodes)
         if not names:
-            groups = sorted({n.group for n in self.nodes.values()})
-            raise SeamError(
-                f"--select {token}: no such asset in {self.experiment.name}; assets: {', '.join(sorted(self.nodes))}; "
-                f"groups: {', '.join('group:' + g for g in groups)}."
-            )
+            raise SeamError(f"--select {token}: {self._nothing(bare)}.")
         if token.startswith("+"):
             names |= {u for n in names for u in self._ancestors(n)}
         if token.endswith("+"):
             names |= {n.name for n in self.nodes.values() if names & self._ancestors(n.name)}
         return names
+
+    def _nothing(self, bare: str) -> str:
+        """What there is instead: near names, where some are."""
+        import difflib
+
+        groups = ", ".join(sorted({f"group:{n.group}" for n in self.nodes.values()}))
+        if bare.startswith("group:"):
+            return f"no such group in {self.experiment.name}; groups: {groups}"
+        near = difflib.get_close_matches(bare, self.nodes, n=5)
+        names = f"names like it: {', '.join(near)}" if near else f"assets: {', '.join(sorted(self.nodes))}"
+        return f"no such asset in {self.experiment.name}; {names}; groups: {groups}"
 
     def _ancestors(self, name: str) -> set[str]:
         found: set[str] = set()

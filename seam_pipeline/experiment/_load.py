@@ -87,6 +87,8 @@ def _first_problem(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "there is no such key; docs/experiment.md lists them"
+    if first["type"] == "string_pattern_mismatch":
+        message = f"{first['input']!r} does not have its form; docs/experiment.md says which"
     more = f" ({len(problems) - 1} more problems after it)" if len(problems) > 1 else ""
     return f"{key + ': ' if key else ''}{message}{more}."
 

@@ -181,7 +181,7 @@ class Throughput(Settings):
 class Compute(Settings):
     """Where it runs; none of this changes what is cached."""
 
-    device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="`auto`, `cpu`, `cuda` or `cuda:N`.")
     threads: int | None = Field(
         None,
         ge=1,

@@ -31,6 +31,8 @@ class Claim:
     level: float = 0.0
     above: bool = True
     band: tuple[float, float] | None = None
+    given: tuple[str, str] | None = None
+    """A further number that must not be 0, and what it says when it is."""
     ends: str | None = None
     """What `_low`, `_high` and `_n` follow where it is not `stem`."""
     percent: bool = False
@@ -68,10 +70,13 @@ def judged(claim: Claim, findings: Mapping[str, Mapping[str, float | None]]) -> 
     ends = claim.ends or claim.stem
     value, low, high = known.get(claim.stem), known.get(f"{ends}_low"), known.get(f"{ends}_high")
     interval = Interval(value, low, high, int(known.get(f"{ends}_n") or 0))
+    seeds = known.get(f"{claim.stem}_seeds")
     if value is None:
         return Judged(claim, "not testable", interval, "no number")
     if low is None or high is None:
         return Judged(claim, "not testable", interval, "no interval")
+    if seeds is not None and seeds < 2:
+        return Judged(claim, "not testable", interval, f"{seeds:.0f} of at least 2 seeds")
     if claim.band is not None:
         inside = claim.band[0] <= low and high <= claim.band[1]
         outside = high < claim.band[0] or low > claim.band[1]
@@ -86,6 +91,8 @@ def judged(claim: Claim, findings: Mapping[str, Mapping[str, float | None]]) -> 
 
 def _doubt(claim: Claim, known: Mapping[str, float | None]) -> tuple[str, str] | None:
     """(verdict, why) where the interval is clear but a test is not."""
+    if claim.given is not None and known.get(claim.given[0]) == 0:
+        return "not separated", claim.given[1]
     key = f"{claim.stem}_p"
     if key in known:
         p = known[key]
@@ -106,6 +113,7 @@ def _helps(short: str, text: str, paper: str, finding: str, stem: str) -> Claim:
     return Claim(short, text, paper, finding, stem, percent=True, digits=1)
 
 
+_BENT = ("bent", "no bend found against a plane")
 _UNTESTED = "no truth to test it with"
 CLAIMS = (
     Claim(
@@ -176,6 +184,7 @@ CLAIMS = (
         "quality_surface",
         "q_pm_change",
         above=False,
+        given=_BENT,
     ),
     Claim(
         "saturation in Q_RM",
@@ -184,6 +193,7 @@ CLAIMS = (
         "quality_surface",
         "q_rm_change",
         above=False,
+        given=_BENT,
     ),
     Claim(
         "policies carry over to the RL questions",
@@ -199,7 +209,7 @@ CLAIMS = (
     ),
     _helps(
         "augmentation by {name} helps",
-        "RL is better with models trained again on samples like the instructions of lowest {name}",
+        "RL is better with models trained on samples like the instructions of lowest {name} than like random ones",
         "+4% over Random",
         "augmentation",
         "{method}_over_random",

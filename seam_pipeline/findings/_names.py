@@ -46,6 +46,12 @@ def notes_on(methods: Iterable[str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def drawn_once(methods: Iterable[str]) -> tuple[str, ...]:
+    """A caveat of findings about RL where one of the methods selects at random."""
+    note = "What is left to chance is drawn once: all seeds of RL share the draw, another may differ."
+    return (note,) if set(methods) & {"random", "matched_random"} else ()
+
+
 def style_of(name: str) -> int:
     """Series number of a variant or method, the same in every figure."""
     return _STYLES.get(name, 5)

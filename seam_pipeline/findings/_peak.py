@@ -24,13 +24,15 @@ class Peak(NamedTuple):
 
 
 def best_rates(rated: Mapping[float, Rated], seed: int = 0) -> list[Peak]:
-    """Which rate is best, over the questions, cells and seeds that all of them have rated."""
+    """Which rate is best, over the questions, cells and seeds that all have rated; empty without such a question."""
     keys = sorted(set.intersection(*(set(values) for values in rated.values()))) if rated else []
     seeds = sorted({key[1] for key in keys})
     grids = {rate: _grid(values, keys, seeds) for rate, values in rated.items()}
     if not keys:
         return []
     values = np.stack(list(grids.values()))  # [rates, seeds, questions]
+    if not values.shape[2]:
+        return []
     rng = np.random.default_rng(seed)
     n_seeds, n = values.shape[1:]
     rows = rng.integers(0, n, size=(RESAMPLES, n))

@@ -104,8 +104,12 @@ class Saturation:
         )
 
     def numbers(self) -> dict[str, float | None]:
-        """`bend_p`, `bic_change`, and per axis `q_pm_change` with `_low`, `_high`, `_p` and `_n`, the cells."""
+        """`bend_p`, `bic_change`, `bent` (1: the bend beats the plane, 0: not).
+
+        Per axis `q_pm_change` with `_low`, `_high`, `_p` and `_n`, the cells.
+        """
         found: dict[str, float | None] = {"bend_p": self.p, "bic_change": self.bic_change, "cells": self.cells}
+        found["bent"] = None if self.p is None else float(self._bent)
         for bend in self.bends:
             name = f"{bend.axis.lower()}_change"
             found |= {name: bend.change.value, f"{name}_low": bend.change.low, f"{name}_high": bend.change.high}

@@ -10,11 +10,10 @@ from seam_pipeline.report.figures import Figure
 
 from ._finding import Excerpt, Finding, Row, Table
 from ._format import count, listing, number, shorten
-from ._names import in_order, method_name, style_of
+from ._names import drawn_once, in_order, method_name, style_of
 from ._statistics import holm, mean_interval, p_text
 from ._tables import Cell, by_id, columns, count_nulls, judge_caveats, paired, rating_label, ratings, small_sample
-from .filter_rates import seeds_text
-from .selection_methods import Comparison, compare, numbers_of, rated_triples
+from .selection_methods import Comparison, compare, numbers_of, rated_triples, seeds_text
 
 Answers = Mapping[Cell, pa.Table]
 Rivals = Mapping[tuple[str, str], Comparison]
@@ -75,7 +74,7 @@ def augmentation(
         + "; relative to Original, paired bootstrap over questions.",
         paper="SEAM-guided augmentation is better than random and about as good as augmenting everything (Fig. 7); "
         "+4% over standard augmentation (abstract).",
-        caveats=(*_caveats(found, added), *judge_caveats(tables), *small_sample(n, "question")),
+        caveats=(*_caveats(found, added), *judge_caveats(tables), *drawn_once(found), *small_sample(n, "question")),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
         more=_more(found, rivals, added, policies, rewards),
@@ -157,9 +156,14 @@ def _before(method: str, one: Added, policies: Answers, rewards: Answers) -> Row
 
 
 def _verdicts(quality: Iterable[pa.Table]) -> dict[str, float]:
-    """Share of correct verdicts by test pair."""
+    """Share of correct verdicts by question: its pairs are no units of their own."""
     return by_id(
-        {(0, i): float(right) for i, right in columns(table, "id", "correct") if right is not None} for table in quality
+        {
+            (n, i.rsplit(":", 1)[0]): float(right)
+            for n, (i, right) in enumerate(columns(table, "id", "correct"))
+            if right is not None
+        }
+        for table in quality
     )
 
 
@@ -196,9 +200,11 @@ def _figure(found: Mapping[str, Comparison], label: str, original: Answers, answ
 def _answer(found: Mapping[str, Comparison], rivals: Rivals) -> str:
     if not any(one.relative.value is not None for one in found.values()):
         return "No augmented model shares a cell, a seed and a question with the original ones: nothing to compare."
-    parts = [_against("Original", {method_name(m): one for m, one in found.items()})]
+    adjusted = holm([one.questions.p for one in found.values()])
+    parts = [_against("Original", [(m, one, p) for (m, one), p in zip(found.items(), adjusted, strict=True)])]
+    adjusted = holm([one.questions.p for one in rivals.values()])
     for rival in ("random", "full_aug"):
-        some = {method_name(a): one for (a, b), one in rivals.items() if b == rival}
+        some = [(a, one, p) for ((a, b), one), p in zip(rivals.items(), adjusted, strict=True) if b == rival]
         if some:
             parts.append(_against(method_name(rival), some))
     parts.append(seeds_text({method_name(m): one for m, one in found.items()}))
@@ -206,15 +212,14 @@ def _answer(found: Mapping[str, Comparison], rivals: Rivals) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def _against(rival: str, some: Mapping[str, Comparison]) -> str:
-    """`against Original: A (+2.0%) better, B (+0.1%) and C (−0.3%) not separated at 95%`."""
+def _against(rival: str, some: Iterable[tuple[str, Comparison, float | None]]) -> str:
+    """`against Original: A (+2.0%) better, B (+0.1%) and C (−0.3%) not separated at 95%`, by the tables' Holm p."""
     groups: dict[str, list[str]] = {}
-    adjusted = holm([one.questions.p for one in some.values()])
-    for (name, one), p in zip(some.items(), adjusted, strict=True):
+    for method, one, p in some:
         clear = one.difference.excludes(0) and p is not None and p < 0.05
         verdict = ("better" if (one.difference.value or 0) > 0 else "worse") if clear else "not separated at 95%"
         change = number(one.relative.value, 1, signed=True, percent=True)
-        groups.setdefault(verdict, []).append(f"{name} ({change})")
+        groups.setdefault(verdict, []).append(f"{method_name(method)} ({change})")
     return f"against {rival}: " + ", ".join(f"{listing(names)} {verdict}" for verdict, names in groups.items())
 
 

@@ -98,7 +98,7 @@ def base_sizes(own: BaseSize, further: Mapping[str, BaseSize]) -> Finding:
         numbers={f"{name}_{what}": value for name, one in levels.items() for what, value in (
             ("match", one.match.rate.value), ("policy", one.policy.value), ("reward", one.reward.value))}
         | {f"{what}_change{end}": value for what, change in changes.items() for end, value in (
-            ("", change.value), ("_low", change.low), ("_high", change.high))},
+            ("", change.value), ("_low", change.low), ("_high", change.high), ("_n", change.n))},
     )  # fmt: skip
 
 

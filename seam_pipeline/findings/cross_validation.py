@@ -85,7 +85,7 @@ def cross_validation(policies: Mapping[int, pa.Table], rewards: Mapping[int, pa.
         headline=_headline(found["policy"].get("rl")),
         numbers={f"{kind}_{segment}_{name}": value for kind, one in found.items() for segment, c in one.items()
                  for name, value in (("quality", c.quality.value), ("ratio", c.ratio.value), ("low", c.ratio.low),
-                                     ("high", c.ratio.high))},
+                                     ("high", c.ratio.high), ("n", c.ratio.n), ("ratio_seeds", len(c.per_seed)))},
     )  # fmt: skip
 
 
@@ -239,5 +239,7 @@ def _answer(found: Mapping[str, Mapping[str, Compared]], policies: int, rewards:
         return "No segment beside the models' own was measured: nothing to compare."
     same = count(policies, "rank")
     ranks = same if policies == rewards else f"{policies} policy and {count(rewards, 'reward rank')}"
-    verdict = f"different from 100% at 95%: {listing(apart)}" if apart else "none is separated from 100% at 95%"
+    verdict = (
+        f"different from 100% at 95%, uncorrected: {listing(apart)}" if apart else "none is separated from 100% at 95%"
+    )
     return f"Over {ranks} and {count(len(seeds), 'seed')}, {'; '.join(kept)} of their own segment's quality; {verdict}."

@@ -11,10 +11,10 @@ from seam_pipeline.report.figures import Figure, Panel
 
 from ._finding import Finding, Row, Table
 from ._format import count, listing, number
-from ._names import in_order, method_name, style_of
+from ._names import drawn_once, in_order, method_name, style_of
 from ._statistics import Interval, holm, mean_interval, p_text
 from ._tables import by_id, columns, count_nulls, judge_caveats, rating_label, ratings, small_sample
-from .selection_methods import MIN_SEEDS, Comparison, compare, numbers_of, rated_triples
+from .selection_methods import MIN_SEEDS, Comparison, compare, numbers_of, rated_triples, seeds_text
 from .truth import mismatch_of_samples
 
 OFFLINE = "offline"
@@ -100,6 +100,7 @@ def cycles(runs: Runs, before: pa.Table, offline: pa.Table, form: str = "log") -
             "Mean SEAM is of the pair that a cycle starts from, mismatch of what its new policy writes; a refreshed "
             "reward model has another scale, so mean SEAM is comparable within a cycle only.",
             *_seeds_caveat(len(seeds)),
+            *drawn_once(methods),
             *small_sample(n, "question"),
         ),
         nulls=count_nulls(answers, "rating", "answer without a rating")
@@ -200,10 +201,9 @@ def _answer(
         sure = one.difference.excludes(0) and p is not None and p < 0.05
         parts.append(
             f"{number(one.difference.value, signed=True)} against {_name(rival)}"
-            + ("" if sure else " (not separated at 95%)")
+            + (" (separated over questions)" if sure else " (not separated at 95%)")
         )
-    seeds = max(one.seeds.n for _, one in found)
     return (
         f"After {count(last, 'cycle')} {method_name(seam)} rates {number(stages[seam, last].quality.value)}: "
-        f"{listing(parts)}; {count(seeds, 'seed')}."
+        f"{listing(parts)}; {seeds_text({_name(rival): one for rival, one in found})}."
     )

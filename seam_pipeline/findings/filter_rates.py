@@ -9,11 +9,11 @@ from seam_pipeline.report.figures import Figure
 
 from ._finding import Finding, Row, Table
 from ._format import count, listing, number
-from ._names import method_name, style_of
+from ._names import drawn_once, method_name, style_of
 from ._peak import Peak, best_rates
 from ._statistics import Interval, holm, p_text
 from ._tables import Cell, count_nulls, judge_caveats, rating_label, small_sample
-from .selection_methods import MIN_SEEDS, Comparison, compare, numbers_of, rated_triples
+from .selection_methods import MIN_SEEDS, Comparison, compare, numbers_of, rated_triples, seeds_text
 
 Answers = Mapping[Cell, pa.Table]
 ByRate = Mapping[float, Answers]
@@ -62,7 +62,12 @@ def filter_rates(
         + "; relative to full, paired bootstrap over questions.",
         paper="Rank-1 pair, 10 to 80% left out: rises to a peak at about 40%, then declines; 20% chosen "
         "(appendix E.1, Fig. 8; no numbers given).",
-        caveats=(*judge_caveats(tables), *_seed_caveat(seeds), *small_sample(n, "question")),
+        caveats=(
+            *judge_caveats(tables),
+            *_seed_caveat(seeds),
+            *drawn_once(["random"] if random else []),
+            *small_sample(n, "question"),
+        ),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
         more=_more(method, found, control, against, peaks, kept),
@@ -171,17 +176,6 @@ def _answer(
         parts.append(f"from as many left out at random: {_clear(against)}")
     parts.append(seeds_text({f"{rate:.0%}": one for rate, one in found.items()}))
     return "; ".join(parts) + "."
-
-
-def seeds_text(found: Mapping[str, Comparison]) -> str:
-    """What the exact test over seeds says of some named differences; each stands for itself, uncorrected."""
-    n = max(one.seeds.n for one in found.values())
-    if n < 2:
-        return "over seeds: not testable"
-    if n < MIN_SEEDS:
-        return f"over {n} seeds no difference can be separated at 95%"
-    clear = [name for name, one in found.items() if one.seeds.p is not None and one.seeds.p < 0.05]
-    return f"over {n} seeds, uncorrected: {listing(clear) or 'none'} separated at 95%"
 
 
 def _clear(found: Mapping[float, Comparison]) -> str:

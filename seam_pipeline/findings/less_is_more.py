@@ -12,7 +12,7 @@ from seam_pipeline.report.figures import Figure
 from ._finding import Finding, Row, Table
 from ._format import count, listing, number
 from ._length_control import equal_length_table
-from ._names import in_order, method_name
+from ._names import drawn_once, in_order, method_name
 from ._statistics import holm, p_text
 from ._tables import Cell, count_nulls, judge_caveats, small_sample
 from .selection_methods import Comparison, compare, numbers_of, rated_triples
@@ -57,6 +57,7 @@ def less_is_more(answers: Answers, outcomes: Outcomes, instructions: int) -> Fin
             "The preference is between two policies' answers to the instruction, from whom `preference_match` says; an "
             "instruction that was not compared, or whose verdict is a tie or missing, stays.",
             *judge_caveats(tables),
+            *drawn_once(shared),
             *small_sample(n, "question"),
         ),
         nulls=count_nulls(tables, "rating", "answer without a rating"),

@@ -82,6 +82,7 @@ def preference_match(
         headline=(number(found.rate.value, 1, percent=True), "match of reward model and preference; 50% is chance")
         if found.rate.n else None,
         numbers={"match_rate": found.rate.value, "match_low": found.rate.low, "match_high": found.rate.high,
+                 "match_n": found.rate.n,
                  "always_first": first.value, "accuracy": own.value, "spearman_with_gold": true.value},
     )  # fmt: skip
 

@@ -139,6 +139,6 @@ def _answer(
     pm, rm = (number(_correlation(quality, line), signed=True) for line in (pm_line, rm_line))
     return (
         f"Over {count(len(quality), 'cell')} RLHF quality has rank correlation {pm} with policy quality and {rm} with "
-        f"reward-model accuracy; RL made {better} better and {worse} worse than their policy at 95%; "
+        f"reward-model accuracy; RL made {better} better and {worse} worse than their policy at 95%, uncorrected; "
         f"saturation: {bend.verdict}."
     )

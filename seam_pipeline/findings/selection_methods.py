@@ -13,7 +13,7 @@ from ._agreement import agreement
 from ._finding import Finding, Row, Table
 from ._format import count, listing, number
 from ._length_control import equal_length_table
-from ._names import in_order, method_name, notes_on, style_of
+from ._names import drawn_once, in_order, method_name, notes_on, style_of
 from ._statistics import (
     Interval,
     Significance,
@@ -114,7 +114,12 @@ def selection_methods(
         interval="; ".join(_relative(one) for one in found if one.method.startswith("seam_"))
         + "; relative to full, paired bootstrap over questions.",
         paper="SEAM filtering +4.5% (abstract), GPT > Contrast > Adv, random no change (Fig. 6, top-5 pairs).",
-        caveats=(*caveats, *notes_on({*answers, *(selected or {})}), *small_sample(n, "question")),
+        caveats=(
+            *caveats,
+            *drawn_once(answers),
+            *notes_on({*answers, *(selected or {})}),
+            *small_sample(n, "question"),
+        ),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
         more=(Table("Mean rating before and after RL, over each method's own cells",
@@ -243,15 +248,15 @@ def _level_rows(
     return [row for row in rows if row[1].value is not None]
 
 
-def _seeds_text(found: list[Comparison]) -> str:
-    """What the test over seeds adds to the sentence."""
-    n = max((one.seeds.n for one in found), default=0)
+def seeds_text(found: Mapping[str, Comparison]) -> str:
+    """What the exact test over seeds says of some named differences; each stands for itself, uncorrected."""
+    n = max((one.seeds.n for one in found.values()), default=0)
     if n < 2:
-        return "; over seeds: not testable"
+        return "over seeds: not testable"
     if n < MIN_SEEDS:
-        return f"; over {n} seeds no difference can be separated at 95%"
-    clear = [method_name(one.method) for one in found if one.seeds.p is not None and one.seeds.p < 0.05]
-    return f"; over {n} seeds: {listing(clear) or 'none'} separated at 95%"
+        return f"over {n} seeds no difference can be separated at 95%"
+    clear = [name for name, one in found.items() if one.seeds.p is not None and one.seeds.p < 0.05]
+    return f"over {n} seeds, uncorrected: {listing(clear) or 'none'} separated at 95%"
 
 
 def _answer(found: list[Comparison], adjusted: list[float | None]) -> str:
@@ -278,4 +283,5 @@ def _answer(found: list[Comparison], adjusted: list[float | None]) -> str:
     )
     order = " > ".join(method_name(one.method).removeprefix("SEAM-") for one in seams)
     tail = f"; SEAM variants by point estimate: {order}" if len(seams) > 1 else ""
-    return "; ".join(parts) + _seeds_text([one for one, _ in known]) + tail + "."
+    parts.append(seeds_text({method_name(one.method): one for one, _ in known}))
+    return "; ".join(parts) + tail + "."

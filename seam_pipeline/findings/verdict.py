@@ -34,8 +34,10 @@ def verdict(numbers: Numbers, form: str = "log") -> Finding:
         paper="Filtering by SEAM +4.5%, augmentation +4%, a mismatch with 35% of the preferences (abstract).",
         caveats=(
             "Not separated means that neither the claim nor its opposite is shown, not that there is no effect.",
-            "Claims about filtering, augmentation and cycles need p < 0.05 over questions (Holm) and over seeds; six "
-            "seeds are the fewest that can reach it.",
+            "Claims about filtering, augmentation and cycles need p < 0.05 over questions (Holm) and over seeds "
+            "(uncorrected); six seeds are the fewest that can reach it. Below two nothing about runs is testable.",
+            "Those seeds are of RL: policies, reward models, bases and augmented models are trained once, except in "
+            "the cross-validation.",
         ),
         unit="tested claim",
         headline=(f"{confirmed} of {tested}", "tested claims confirmed"),

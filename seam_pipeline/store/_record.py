@@ -46,7 +46,9 @@ class Record:
     @staticmethod
     def from_json(text: str) -> "Record":
         """Raises NewerFormatError for a later format, ValueError for a record that is cut short or unknown."""
-        raw: dict[str, Any] = json.loads(text)
+        raw: Any = json.loads(text)
+        if not isinstance(raw, dict):
+            raise ValueError("it is no record")
         if isinstance(raw.get("format"), int) and raw["format"] > FORMAT:
             raise NewerFormatError(f"record format {raw['format']}, this version reads {FORMAT}")
         if raw.get("format") != FORMAT:

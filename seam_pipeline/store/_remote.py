@@ -172,7 +172,7 @@ def _published(name: str, text: bytes, written: float | None) -> Published:
     try:
         record = dict(json.loads(text))
         return Published(record, str(record.pop("place", "")), written)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise SeamError(f"{name} on the store cannot be read ({error}); remove its folder to rebuild it.") from error
 
 

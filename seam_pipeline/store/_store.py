@@ -47,10 +47,10 @@ class Store:
         """
         artifact = self._relative(self.path(asset, partition))
         relative = f"{artifact}/{FILE}"
-        text = self.mirror.record_text(artifact) if self.mirror else _read_text(self.root / relative)
-        if text is None:
-            return None
         try:
+            text = self.mirror.record_text(artifact) if self.mirror else _read_text(self.root / relative)
+            if text is None:
+                return None
             record = Record.from_json(text)
         except NewerFormatError as error:
             raise SeamError(

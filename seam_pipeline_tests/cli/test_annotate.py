@@ -166,7 +166,10 @@ def test_mistakes_are_one_sentence(
     assert "the ending .txt is unknown" in refused(
         capsys, "annotations", "import", tmp_path / "a.txt", "--db", judged_file
     )
-    assert "can't be read as CSV" in refused(capsys, "annotations", "import", tmp_path / "no.csv", "--db", judged_file)
+    assert "no.csv is not there" in refused(capsys, "annotations", "import", tmp_path / "no.csv", "--db", judged_file)
+    export = ("annotations", "export", "--db", judged_file, "--out", tmp_path / "nowhere" / "out", "--format")
+    assert "cannot be written (No such file or directory)" in refused(capsys, *export, "csv")
+    assert "cannot be written (No such file or directory)" in refused(capsys, *export, "label-studio")
     (tmp_path / "a.csv").write_text("id,annotator,choice\nq99,ann,1\n")
     assert "id 'q99' is none of the pairs" in refused(
         capsys, "annotations", "import", tmp_path / "a.csv", "--db", judged_file

@@ -47,6 +47,8 @@ def test_a_known_rate_changes_the_plan(capsys: pytest.CaptureFixture[str]) -> No
     [
         (("run", "-e", "nowhere.yaml"), "neither a file nor one of"),
         (("run", "-e", "smoke", "--select", "nothing"), "no such asset in smoke"),
+        (("plan", "-e", "smoke", "--tflops", "nan"), "--tflops nan is no speed"),
+        (("export", "nowhere", "--out", "x", "--device", "tpu"), "--device tpu is unknown"),
         (("ingest", "nowhere.xml", "--out", "x"), "nowhere.xml does not exist"),
     ],
 )

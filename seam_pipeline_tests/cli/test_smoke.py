@@ -51,6 +51,8 @@ def test_a_second_run_makes_nothing(home: Path) -> None:
     done = call(home, *SEAM, "run", "-e", "smoke")
     assert done.returncode == 0
     assert "everything is up to date" in done.stdout
+    part = call(home, *SEAM, "run", "-e", "smoke", "--select", "posts")
+    assert "what was chosen, given its inputs, is up to date" in part.stdout
     assert records(home) == before
     assert "nothing would run" in call(home, *SEAM, "plan", "-e", "smoke").stdout
 

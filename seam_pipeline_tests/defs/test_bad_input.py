@@ -77,16 +77,46 @@ def test_a_newer_format_is_not_to_be_removed(home: Path, capsys: pytest.CaptureF
     assert file.is_file()
 
 
-def test_a_record_cut_short_says_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b'{"asset": "posts", "data_', b"[]", b'{"format": 1}', b"\xff\xfe", b""])
+def test_a_record_cut_short_says_what_to_do(tmp_path: Path, content: bytes) -> None:
     file = put(tmp_path / "x", "smoke")
-    file.write_text(file.read_text()[:40])
+    file.write_bytes(content)
     with pytest.raises(SeamError, match="cannot be read .* remove its folder to rebuild it"):
         Store(str(tmp_path / "x")).record("posts")
+
+
+def test_a_store_without_a_bucket(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setenv("SEAM_STORE", "s3://")
+    status, err = run(capsys, "run", "-e", "smoke", "--select", "posts")
+    assert status == 2
+    assert err == "seam: SEAM_STORE: s3:// names no bucket; give one, as in s3://bucket/folder.\n"
+    assert not list(home.iterdir())
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SeamError, match="posts cannot be kept in .*Not a directory.*set SEAM_STORE"):
+        Store(str(tmp_path / "file" / "smoke")).lock("posts").__enter__()
+
+
+@pytest.mark.parametrize("command", [("run", "--select", "posts"), ("ui",)])
+def test_a_broken_dagster_yaml(home: Path, capsys: pytest.CaptureFixture[str], command: tuple[str, ...]) -> None:
+    (home / "dagster.yaml").write_text("storage: [")
+    status, err = run(capsys, *command, "-e", "smoke")
+    assert status == 2
+    assert "dagster.yaml is not valid YAML" in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
+        (("--select", ""), "--select is empty"),
+        (("--select", "policy_modle"), "no such asset in smoke; names like it: policy_model"),
+        (("--select", "group:none"), "no such group in smoke; groups: group:1_data"),
         (("--select", "policy_model", "--partition", "pm77"), "smoke has policy ranks pm01 to pm"),
         (("--select", "rlhf_policy_full", "--partition", "pm02|rm01"), "add the cell to rl.arms"),
         (

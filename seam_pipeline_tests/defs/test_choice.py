@@ -54,7 +54,9 @@ def test_no_partition_is_all(study: Study) -> None:
     [
         ("policy", "pm03", "smoke has policy ranks pm01 to pm02"),
         ("reward", "rm02..rm09", "smoke has reward-model ranks rm01 to rm02"),
-        ("policy", "pm02..pm01", "smoke has policy ranks"),
+        ("policy", "pm02..pm01", "runs backwards"),
+        ("policy", "", "--partition is empty"),
+        ("", "pm01", "--select is empty"),
         ("policy", "first", "give a rank"),
         ("policy", "pm01|pm02", "give a rank"),
         ("cell", "pm01|rm02", "cell has pm01|rm01, pm02|rm01, pm02|rm02; add the cell to rl.arms"),

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
@@ -58,6 +60,26 @@ def test_methods_are_compared_with_original_and_with_each_other() -> None:
     assert "over 2 seeds no difference can be separated" in found.answer
     assert found.headline == ("+25.0%", "SEAM-GPT augmentation over random")
     assert found.numbers["seam_gpt_over_random"] == 0.25
+
+
+def test_sentence_and_table_have_the_same_corrected_p() -> None:
+    """Against Random p is 0.027 alone, and 0.054 as one of the two comparisons that the table corrects for."""
+    noise = np.random.default_rng(12).normal(0.12, 0.35, 40)
+    random = added((5.0,), 3.0, 6, 50)
+    ours = replace(random, answers={CELL: answers({0: list(5 + WIGGLE + noise)})})
+    full_aug = replace(random, answers={CELL: answers({0: list(5.1 + WIGGLE + noise[::-1])})})
+    methods = {"seam_gpt": ours, "random": random, "full_aug": full_aug}
+    found = augmentation(rated(4), rated(3), random.rewards, methods, RL_TRAIN)
+    assert found.more[0].rows[0][4] == "p = 0.054"
+    assert "against Random: SEAM-GPT (+2.4%) not separated at 95%" in found.answer
+
+
+def test_accuracy_has_questions_for_units() -> None:
+    """Two pairs of one question are one unit, of which half is right."""
+    one = replace(added((4.0,), 3.0, 6, 50), rewards={CELL: reward_quality([True, False, True, True], per_question=2)})
+    was = {CELL: reward_quality([False, False, True, True], per_question=2)}
+    found = augmentation(rated(4), rated(3), was, {"random": one}, RL_TRAIN)
+    assert found.more[0].rows[1][4:] == ("75.0%", "+25.0%", "0.0% to +50.0%")
 
 
 def test_models_before_rl_and_sizes() -> None:

@@ -64,6 +64,7 @@ def test_the_three_numbers_of_each_base() -> None:
 def test_largest_less_smallest_is_paired() -> None:
     found = base_sizes(SMALL, {"double": LARGE})
     assert found.numbers["match_change"] == pytest.approx((0 + 1 + 0) / 3)  # p0, p1 and p2 are compared in both
+    assert found.numbers["match_change_n"] == 3
     assert found.numbers["policy_change"] == pytest.approx(((6 - 2) + (5 - 4)) / 2)
     assert found.numbers["reward_change"] == pytest.approx(3 / 4 - 2 / 4)
     assert "the policy's rating from 3.00 to 5.50" in found.answer

@@ -51,6 +51,7 @@ def test_shares_of_the_own_segments_quality() -> None:
     assert found.numbers["policy_sft_quality"] == pytest.approx(own)
     assert found.numbers["policy_rl_ratio"] == pytest.approx(other / own)
     assert found.numbers["policy_sft_ratio"] is None
+    assert (found.numbers["policy_rl_n"], found.numbers["policy_rl_ratio_seeds"]) == (2, 2)
     assert found.numbers["reward_sft_ratio"] == pytest.approx((1 / 2) / (3 / 4))
     low, high = found.numbers["policy_rl_low"], found.numbers["policy_rl_high"]
     assert low is not None

@@ -60,6 +60,8 @@ def test_cycles_by_hand():
     assert found.rows[7][5] == 2  # only the seeds of the cycles
     assert [row[1] for row in found.more[0].rows] == ["+1.00", "+2.00", "+1.00"]
     assert "After 2 cycles SEAM-Contrast rates 6.00: +1.00 against the same cycles on all instructions" in found.answer
+    assert found.answer.endswith("over 2 seeds no difference can be separated at 95%.")
+    assert any("drawn once" in caveat for caveat in found.caveats)
     assert any("cannot reach" in caveat for caveat in found.caveats)
     assert len(found.figure.panels) == 2
 

@@ -34,6 +34,7 @@ def test_rates_are_compared_with_full_and_with_chance() -> None:
     assert found.answer.endswith("over 2 seeds no difference can be separated at 95%.")
     assert found.headline == ("40%", "left out by SEAM-GPT rates highest, in 100% of the resamples")
     assert found.numbers["random_40%_relative"] == 0.0
+    assert any("drawn once" in caveat for caveat in found.caveats)
 
 
 def test_the_peak_is_as_sure_as_its_seeds() -> None:
@@ -69,3 +70,8 @@ def test_seeds_and_questions_that_one_rate_lacks_are_left_out() -> None:
 def test_nothing_to_compare() -> None:
     found = filter_rates("seam_gpt", {(2, 2): answers({0: [5.0]})}, {0.2: {(1, 1): answers({0: [5.0]})}}, {}, {})
     assert "nothing to compare" in found.answer
+
+
+def test_seeds_that_share_no_question_have_no_best_rate() -> None:
+    rated = {((1, 1), 0, "q0"): 1.0, ((1, 1), 1, "q1"): 2.0}
+    assert best_rates({0.0: rated, 0.2: rated}) == []

@@ -66,6 +66,7 @@ def test_preference_match_tells_ties_order_and_nulls_apart() -> None:
     found = preference_match(*pairs(ROWS), quality=reward_quality([True, True, True, False]), gold=gold)
     assert "agrees with the preference between policies 1 and 5 on 75.0% of 4 pairs" in found.answer
     assert "mismatch 25.0%" in found.answer
+    assert found.numbers["match_n"] == 4
     assert "always naming policy 1 agrees on 50.0%" in found.answer
     assert "on its own test pairs the reward model is right on 75.0%" in found.answer
     assert ("policy 1 preferred", "100.0%", "34.2% to 100.0%", 2) in found.rows

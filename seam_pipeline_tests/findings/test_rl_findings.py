@@ -38,6 +38,8 @@ def test_six_seeds_can_separate_and_five_cannot():
     assert five.numbers["seam_gpt_relative_seed_p"] == pytest.approx(2 / 32)
     assert any("2/32" in caveat for caveat in five.caveats)
     assert not any("2/32" in caveat for caveat in six.caveats)
+    assert "over 6 seeds, uncorrected: SEAM-GPT separated at 95%" in six.answer
+    assert "over 5 seeds no difference can be separated at 95%" in five.answer
     # Differences 0.5 and 0.6 by turns: mean 0.55, standard deviation sqrt(6 * 0.05^2 / 5).
     assert six.numbers["seam_gpt_relative_dz"] == pytest.approx(0.55 / (0.015 / 5) ** 0.5)
 

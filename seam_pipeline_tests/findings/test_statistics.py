@@ -68,6 +68,13 @@ def test_sign_flip_by_hand():
     assert s.sign_flip([1.0, -2.0]).p == pytest.approx(1.0)
 
 
+def test_more_seeds_than_can_be_flipped_all_are_flipped_at_random():
+    d = np.random.default_rng(5).normal(0.3, 1, size=s.MAX_UNITS + 6)
+    found = s.sign_flip(d)
+    assert found.p == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.02)
+    assert s.sign_flip(d) == found
+
+
 @pytest.mark.parametrize("differences", [[], [0.7]])
 def test_fewer_than_two_seeds_are_not_testable(differences):
     found = s.sign_flip(differences)

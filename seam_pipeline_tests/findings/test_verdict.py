@@ -53,6 +53,22 @@ def test_saturation_needs_the_bend_too():
     rising = numbers | {"q_pm_change_low": 0.5, "q_pm_change_high": 1.5}
     assert word("Quality after RL flattens as policies", {"quality_surface": rising}) == "contradicted"
 
+    for bent, said in ((1.0, "confirmed"), (0.0, "not separated")):
+        assert word("Quality after RL flattens as policies", {"quality_surface": numbers | {"bent": bent}}) == said
+    plane = verdict({"quality_surface": numbers | {"bent": 0.0}}).rows
+    assert any(row[1] == "not separated (no bend found against a plane)" for row in plane)
+
+
+def test_one_seed_tests_nothing():
+    assert filtering(seam_gpt_relative_seeds=1.0) == "not testable"
+    assert filtering(seam_gpt_relative_seeds=1.0, seam_gpt_relative_low=-0.01) == "not testable"
+    chance = {"random_relative": 0.0, "random_relative_low": -0.01, "random_relative_high": 0.01}
+    for seeds, said in ((1.0, "not testable"), (2.0, "confirmed")):
+        given = {"selection_methods": chance | {"random_relative_seeds": seeds}}
+        assert word("Leaving out as many at random", given) == said
+    kept = {"policy_rl_ratio": 1.0, "policy_rl_low": 0.98, "policy_rl_high": 1.02, "policy_rl_ratio_seeds": 1.0}
+    assert word("Policies rate as high", {"cross_validation": kept}) == "not testable"
+
 
 def test_mismatch_and_other_names_of_ends():
     match = {"match_rate": 0.6, "match_low": 0.55, "match_high": 0.64}

@@ -5,6 +5,7 @@ import pytest
 
 from seam_pipeline.errors import SeamError
 from seam_pipeline.store import Record, Store, recipe_of, write_payload
+from seam_pipeline.store._remote import _published
 
 
 def put(
@@ -89,3 +90,9 @@ def test_the_recipe_changes_with_each_of_its_parts() -> None:
     assert base not in others
     assert len(others) == 3
     assert recipe_of("1", "s", {"a": "x", "b": "y"}) == recipe_of("1", "s", {"b": "y", "a": "x"})
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"{", b"\xff"])
+def test_a_remote_record_that_is_none_is_named(text: bytes) -> None:
+    with pytest.raises(SeamError, match="record.json on the store cannot be read .* remove its folder to rebuild it"):
+        _published("bucket/posts/all/record.json", text, None)
