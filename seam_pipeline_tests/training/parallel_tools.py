@@ -73,6 +73,9 @@ def _work(file: Path, rank: int, world: int, port: int, die_at: int | None, fsdp
         run_job(job, "cpu", report, unwatched)
     except SeamError as error:
         file.with_name(f"error.{rank}").write_text(str(error))
+        until = time.monotonic() + 10  # the others may still be meeting this process
+        while len(errors(file.parent)) < world and time.monotonic() < until:
+            time.sleep(0.05)
         os._exit(2)
     file.with_name(f"divided.{rank}").write_text(str(len(divided)))
     file.with_name(f"steps.{rank}").write_text(" ".join(map(str, seen)))
