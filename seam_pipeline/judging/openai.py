@@ -1,7 +1,7 @@
 """A language model as the judge: single answers, explanation first, `Rating: [[n]]` last (SPEC section 5)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,8 @@ _RATING = re.compile(r"\[\[\s*([+-]?[0-9]+(?:\.[0-9]+)?)\s*\]\]")
 
 
 @dataclass(frozen=True)
-class OpenAIJudge:
-    """Asks any OpenAI-compatible server; replies are kept in `cache_path`."""
+class AskingJudge:
+    """A judge behind any OpenAI-compatible server; replies are kept in `cache_path`."""
 
     endpoint: LLMEndpoint
     cache_path: Path
@@ -28,11 +28,19 @@ class OpenAIJudge:
         """The model's name."""
         return self.endpoint.model
 
+    def replies(self, prompts: Sequence[str], progress: Progress) -> Iterator[Reply]:
+        """One reply per prompt, in their order."""
+        asked = [user(prompt) for prompt in prompts]
+        return iter(ChatClient(self.endpoint, self.cache_path, "judge").complete_many(asked, progress))
+
+
+class OpenAIJudge(AskingJudge):
+    """Rates single answers."""
+
     def rate(self, rows: Sequence[JudgedRow], progress: Progress = silent) -> list[Rating]:
         """One rating per row; null with the reason where the server failed or gave no rating from 1 to 10."""
         text = load_template(self.template, "seam_pipeline.judging", "single_answer.txt", ("instruction", "response"))
-        asked = [user(judge_prompt(text, row)) for row in rows if row.response.strip()]
-        replies = iter(ChatClient(self.endpoint, self.cache_path, "judge").complete_many(asked, progress))
+        replies = self.replies([judge_prompt(text, row) for row in rows if row.response.strip()], progress)
         return [read_rating(next(replies)) if row.response.strip() else EMPTY for row in rows]
 
 

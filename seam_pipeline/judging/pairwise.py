@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from .. import tables
 from ..experiment import Judge as JudgeSettings
-from ..experiment import LLMEndpoint
-from ..llm.client import ChatClient, Reply, user
+from ..llm.client import Reply
 from ..llm.template import fill, load_template
 from ..progress import Progress, silent
 from ._material import fence_for, set_apart
 from ._rating import Judge, JudgedRow, Rating
 from ._verdict import Pair, PairJudge, Preference, Verdict, plain_verdict
 from .judge import make_judge
+from .openai import AskingJudge
 
 DISAGREE = "the orders disagree"
 """How the reason of a tie begins that is the judge's inconsistency, not its verdict."""
@@ -90,30 +90,20 @@ def _by_ratings(first: Rating, second: Rating) -> Verdict:
     return Verdict("1" if first.rating > second.rating else "2", None, text)
 
 
-@dataclass(frozen=True)
-class OpenAIPairJudge:
-    """Asks any OpenAI-compatible server twice, each answer once as A; replies are kept in `cache_path`."""
-
-    endpoint: LLMEndpoint
-    cache_path: Path
-    template: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return self.endpoint.model
+class OpenAIPairJudge(AskingJudge):
+    """Compares two answers, asked twice, each answer once as A."""
 
     def decide(self, pairs: Sequence[Pair], progress: Progress = silent) -> list[Verdict]:
         """One verdict per pair: the one that both orders give, else a tie (see `in_both_orders`)."""
         text = load_template(self.template, *SHIPPED, _NEEDED)
         plain = [plain_verdict(pair) for pair in pairs]
         asked = [
-            user(pair_prompt(text, pair, swapped=swapped))
+            pair_prompt(text, pair, swapped=swapped)
             for pair, known in zip(pairs, plain, strict=True)
             if known is None
             for swapped in (False, True)
         ]
-        replies = iter(ChatClient(self.endpoint, self.cache_path, "judge").complete_many(asked, progress))
+        replies = self.replies(asked, progress)
         return [known or in_both_orders(next(replies), next(replies)) for known in plain]
 
 

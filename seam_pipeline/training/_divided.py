@@ -8,6 +8,7 @@ as many forwards, and as many backwards, as the others (`in_step`, `anywhere`).
 from collections.abc import Sequence
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from ..errors import SeamError
@@ -24,7 +25,7 @@ def host(device: torch.device) -> torch.device:
 def divide_base(stack: AdapterStack, device: torch.device) -> None:
     """Divide the decoder layers' weights among all processes, and put the rest on `device`; alone, nothing is done.
 
-    To be called when all adapters are there. Raises SeamError for a quantised base.
+    To be called when all adapters are there. Raises SeamError for a quantised base, and one without a list of layers.
     """
     if not divides():
         return
@@ -34,7 +35,11 @@ def divide_base(stack: AdapterStack, device: torch.device) -> None:
     if getattr(stack.model, "is_quantized", False):
         raise SeamError("A 4bit or 8bit base cannot be divided among processes; set dtype, or compute.fsdp to false.")
     mesh, trunk = init_device_mesh(device.type, (world(),)), trunk_of(stack.model)
-    for layer in layers_of(trunk):
+    try:
+        layers = layers_of(trunk)
+    except ValueError as error:
+        raise SeamError(f"The base cannot be divided among processes: {error}; set compute.fsdp to false.") from error
+    for layer in layers:
         adapters = {parameter for name, parameter in layer.named_parameters() if ".lora_" in name}
         fully_shard(layer, mesh=mesh, ignored_params=adapters)
     # The root divides nothing more; through it the layers fetch the next one's weights while they compute.
@@ -54,10 +59,13 @@ def is_divided(tensor: Tensor) -> bool:
 
 def in_step(groups: Sequence[list[int]]) -> list[tuple[list[int], bool]]:
     """The groups, each with True, after as many idle ones (a single row, False) as the busiest process has more."""
-    spare = int(largest(torch.tensor(float(len(groups))))) - len(groups) if divides() else 0
+    spare = anywhere(len(groups)) - len(groups)
     return [*[(groups[0][:1], False)] * spare, *((group, True) for group in groups)]
 
 
 def anywhere(count: int) -> int:
     """The largest count of all processes where they must keep step, else this one's."""
-    return int(largest(torch.tensor(float(count)))) if divides() else count
+    if not divides():
+        return count
+    meeting = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    return int(largest(torch.tensor(count, device=meeting)))
