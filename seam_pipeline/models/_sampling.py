@@ -76,9 +76,14 @@ def sample_ids(
 
 def pick(logits: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
     """Tokens [B] by inverting the cumulative distribution of logits [B, V] at uniform [B] in [0, 1)."""
-    cumulative = torch.softmax(logits.double(), dim=-1).cumsum(dim=-1)
+    return invert(torch.softmax(logits.double(), dim=-1), uniform)
+
+
+def invert(probabilities: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """As `pick`, of probabilities [B, V], which may sum to a little more or less than 1."""
+    cumulative = probabilities.cumsum(dim=-1, dtype=torch.float64)
     targets = (uniform * cumulative[:, -1]).unsqueeze(-1)
-    return torch.searchsorted(cumulative, targets, right=True).squeeze(-1).clamp(max=logits.shape[-1] - 1)
+    return torch.searchsorted(cumulative, targets, right=True).squeeze(-1).clamp(max=probabilities.shape[-1] - 1)
 
 
 class _Batch:

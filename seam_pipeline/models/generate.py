@@ -8,9 +8,9 @@ import torch
 from ..errors import SeamError
 from ..progress import Progress, silent
 from ._policy import Policy
-from ._sampling import Sampled, pick, row_noise, sample_ids
+from ._sampling import Sampled, invert, pick, row_noise, sample_ids
 
-__all__ = ["Generation", "Sampled", "generate", "pick", "row_noise", "sample_ids"]
+__all__ = ["Generation", "Sampled", "generate", "invert", "pick", "row_noise", "sample_ids"]
 
 
 class Generation(NamedTuple):

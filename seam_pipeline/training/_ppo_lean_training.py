@@ -7,6 +7,7 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from torch.nn import functional as F
 
+from ._ppo_attention import causal_attention
 from ._ppo_lean import LINEARS, Lean
 
 
@@ -29,6 +30,11 @@ class LeanTraining(Lean):
         factors = self._factors[number].get(part)
         weight = self.layers[number][part]
         return F.linear(x, weight) if factors is None else _Adapted.apply(x, weight, *factors)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
+        if visible is not None or q.device.type != "cpu" or self.heads != self.kv_heads:
+            return super()._attend(q, k, v, visible)
+        return causal_attention(q, k, v)
 
 
 def adapts_only_linears(model: Any) -> bool:

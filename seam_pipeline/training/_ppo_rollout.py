@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from ..models.generate import pick
+from ..models.generate import invert
 from ._divided import anywhere
 from ._parallel import divides
 from ._ppo_lean import Lean
@@ -90,10 +90,10 @@ def sample(
     with torch.no_grad() if divides() else torch.inference_mode():
         hidden = decoder.start(prompts, longest)
         for step in range(longest):
-            logits = views.stack.lm_logits(hidden).float() / temperature
-            tokens = pick(logits, noise[rows, step])
+            logp = torch.log_softmax(views.stack.lm_logits(hidden).float() / temperature, -1)
+            tokens = invert(logp.exp(), noise[rows, step])
             stopped = torch.isin(tokens, stop)
-            _record(outcome, rows, alive, step, tokens, logits, head(hidden.float()).squeeze(-1), stopped)
+            _record(outcome, rows, alive, step, tokens, logp, head(hidden.float()).squeeze(-1), stopped)
             alive &= ~stopped & (limits[rows] > step + 1)
             living = alive.nonzero().flatten()
             if not anywhere(len(living)):
@@ -121,17 +121,16 @@ def _record(
     alive: Tensor,
     step: int,
     tokens: Tensor,
-    logits: Tensor,
+    logp: Tensor,
     values: Tensor,
     stopped: Tensor,
 ) -> None:
-    row, tokens, logits = rows[alive], tokens[alive], logits[alive]
+    row, tokens = rows[alive], tokens[alive]
     outcome.tokens[row, step] = tokens
     outcome.sequences[row, outcome.prompt_lengths[row] + step] = tokens
     outcome.mask[row, step] = True
-    logp = torch.log_softmax(logits, -1)
-    outcome.logp[row, step] = logp.gather(-1, tokens[:, None]).squeeze(-1)
-    outcome.entropy[row, step] = entropy(logp)
+    outcome.logp[row, step] = logp[alive, tokens]
+    outcome.entropy[row, step] = entropy(logp)[alive]
     outcome.values[row, step] = values[alive]
     outcome.ended[row] = stopped[alive]
 

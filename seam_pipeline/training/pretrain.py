@@ -19,6 +19,7 @@ from seam_pipeline.experiment import Scratch
 from seam_pipeline.progress import Progress, silent
 
 from ._artifacts import whole_folder
+from .watch import Watch, unwatched
 
 END, PAD = "<|endoftext|>", "<|pad|>"
 CHARS_PER_TOKEN = 8
@@ -35,6 +36,7 @@ def train_base(
     seed: int,
     device: str = "cpu",
     progress: Progress = silent,
+    watch: Watch = unwatched,
 ) -> Path:
     """Write a HF folder with tokenizer, weights, `metrics.parquet` and `summary.json`; an old folder is replaced.
 
@@ -55,7 +57,7 @@ def train_base(
         )
     torch.manual_seed(seed)
     model = LlamaForCausalLM(_config(settings, tokenizer)).to(device)
-    metrics = _train(model, _batches(documents, settings, seed), settings, progress)
+    metrics = _train(model, _batches(documents, settings, seed), settings, progress, watch)
     tokens = metrics[-1]["tokens"]
     summary = {
         "documents": len(documents),
@@ -137,7 +139,7 @@ def _batches(documents: list[np.ndarray], settings: Scratch, seed: int) -> Itera
 
 
 def _train(
-    model: LlamaForCausalLM, batches: Iterator[torch.Tensor], settings: Scratch, progress: Progress
+    model: LlamaForCausalLM, batches: Iterator[torch.Tensor], settings: Scratch, progress: Progress, watch: Watch
 ) -> list[dict[str, float]]:
     model.train()
     optimizer = _optimizer(model, settings.learning_rate)
@@ -156,6 +158,7 @@ def _train(
         optimizer.step()
         tokens += batch[:, 1:].numel()
         metrics.append({"step": step + 1, "loss": loss.item(), "learning_rate": rate, "tokens": tokens})
+        watch(metrics[-1])
         progress(step + 1, settings.steps)
     return metrics
 
