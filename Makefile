@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 .PHONY: demo test ui install lint types format check slow clean
 
 demo: $(STAMP)  ## Run the testbed study and print where its report is
-	$(BIN)/seam run -e testbed
+	$(BIN)/seam run -e testbed --at-once 2
 
 test: $(STAMP)  ## Run the test suite
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not gpu"
