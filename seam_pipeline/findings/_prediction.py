@@ -66,11 +66,11 @@ class Prediction:
         )
 
     def numbers(self) -> dict[str, float | None]:
-        """`auc_KEY` with `_low`, `_high`, `_p` (Holm) and `_n`, and `rank_KEY`."""
+        """`auc_KEY` with `_low`, `_high`, `_p` (Holm), `_n` and `_effect`, and `rank_KEY`."""
         auc = f"auc_{self.key}"
         return {
             auc: self.auc.value, f"{auc}_low": self.auc.low, f"{auc}_high": self.auc.high, f"{auc}_p": self.holm,
-            f"{auc}_n": self.auc.n, f"rank_{self.key}": self.rank.value,
+            f"{auc}_n": self.auc.n, f"{auc}_effect": self.effect, f"rank_{self.key}": self.rank.value,
         }  # fmt: skip
 
 

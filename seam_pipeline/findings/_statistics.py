@@ -24,6 +24,8 @@ class Interval(NamedTuple):
     low: float | None
     high: float | None
     n: int
+    dz: float | None = None
+    """Where the estimate is of paired differences: their effect size, Cohen's d_z over the same units."""
 
     def excludes(self, point: float) -> bool:
         """Whether the interval exists and lies on one side of `point`."""
@@ -32,7 +34,12 @@ class Interval(NamedTuple):
     def scaled(self, factor: float) -> "Interval":
         """Value and ends times a positive factor."""
         value, low, high = (None if v is None else factor * v for v in (self.value, self.low, self.high))
-        return Interval(value, low, high, self.n)
+        return Interval(value, low, high, self.n, self.dz)
+
+    def difference_cells(self, digits: int = 2, *, percent: bool = False) -> tuple[str, str, str]:
+        """Cells of a table of paired differences: the mean, its 95% interval, d_z."""
+        value = number(self.value, digits, signed=True, percent=percent)
+        return value, self.range_text(digits, signed=True, percent=percent), number(self.dz, signed=True)
 
     def range_text(self, digits: int = 2, *, signed: bool = False, percent: bool = False) -> str:
         """`1.20 to 1.80`, or `no interval`."""
@@ -42,18 +49,19 @@ class Interval(NamedTuple):
         return " to ".join(ends)
 
     def text(self, digits: int = 2, *, signed: bool = False, percent: bool = False) -> str:
-        """`1.50 (95% CI 1.20 to 1.80)`."""
+        """`1.50 (95% CI 1.20 to 1.80)`; of paired differences `+0.50 (95% CI 0.20 to 0.80, d_z +0.31)`."""
         value = number(self.value, digits, signed=signed, percent=percent)
         ends = self.range_text(digits, signed=signed, percent=percent)
-        return f"{value} ({'' if self.low is None else '95% CI '}{ends})"
+        return f"{value} ({'' if self.low is None else '95% CI '}{ends}{effect_text(self.dz)})"
 
 
 class Significance(NamedTuple):
-    """A two-sided test; `p` is None when there is nothing to test."""
+    """A two-sided test of paired differences; `p` is None when there is nothing to test, `dz` their effect size."""
 
     p: float | None
     n: int
     text: str
+    dz: float | None = None
 
 
 def bootstrap(
@@ -124,6 +132,20 @@ def spearman(x: Sequence[float] | Array, y: Sequence[float] | Array, seed: int =
     return bootstrap(spearman_rows, x, y, seed=seed, resamples=resamples)
 
 
+def difference_interval(differences: Sequence[float] | Array, seed: int = 0) -> Interval:
+    """Mean of paired differences with a bootstrap interval over units, and their d_z."""
+    return mean_interval(differences, seed)._replace(dz=cohen_dz(differences))
+
+
+def t_interval(values: Sequence[float] | Array) -> Interval:
+    """Mean with Student's interval: for a few units such as seeds, over which a bootstrap would be too narrow."""
+    v = np.asarray(values, dtype=np.float64)
+    if len(v) < 2:
+        return Interval(float(v[0]) if len(v) else None, None, None, len(v))
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(v) - 1) * v.std(ddof=1) / np.sqrt(len(v)))
+    return Interval(float(v.mean()), float(v.mean()) - half, float(v.mean()) + half, len(v))
+
+
 def wilson(successes: int, n: int) -> Interval:
     """A proportion with Wilson's interval."""
     if n == 0:
@@ -138,13 +160,13 @@ def wilcoxon(differences: Sequence[float] | Array) -> Significance:
     if len(d) < 2:
         return Significance(None, len(d), "not testable")
     p = 1.0 if not d.any() else float(stats.wilcoxon(d, zero_method="pratt").pvalue)
-    return Significance(p, len(d), p_text(p))
+    return Significance(p, len(d), p_text(p), cohen_dz(d))
 
 
 def sign_flip(differences: Sequence[float] | Array, unit: str = "seed") -> Significance:
     """Exact paired permutation test of a zero mean over a few units (all sign flips).
 
-    Fewer than two units: not testable. The text names the smallest p that so few units can reach, 2 / 2^n.
+    Fewer than two units: not testable. The text names d_z and the smallest p that so few units can reach, 2 / 2^n.
     More than MAX_UNITS: FLIPS random ones instead of all, which double with each unit.
     """
     d = np.asarray(differences, dtype=np.float64)
@@ -160,8 +182,9 @@ def sign_flip(differences: Sequence[float] | Array, unit: str = "seed") -> Signi
         rng=np.random.default_rng(0),
     )
     p = float(result.pvalue)
-    floor = 2.0 / 2**n
-    return Significance(p, n, f"{p_text(p)} over {n} {unit}s" + (f"; at best {floor:.2g}" if floor > 0.05 else ""))
+    dz, floor = cohen_dz(d), 2.0 / 2**n
+    text = f"{p_text(p)} over {n} {unit}s{effect_text(dz)}" + (f"; at best {floor:.2g}" if floor > 0.05 else "")
+    return Significance(p, n, text, dz)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -179,7 +202,19 @@ def p_text(p: float | None) -> str:
     """`p = 0.031`, `p < 0.001` or `not testable`."""
     if p is None:
         return "not testable"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+    return "p < 0.001" if p < 0.001 else f"p = {p_number(p)}"
+
+
+def p_number(p: float | None) -> str:
+    """`0.031`, `< 0.001`, or a dash, for a column of p."""
+    if p is None:
+        return number(None)
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def effect_text(dz: float | None) -> str:
+    """`, d_z +0.31` to follow a test or an interval; nothing where it is unknown."""
+    return "" if dz is None else f", d_z {number(dz, signed=True)}"
 
 
 def cohen_dz(differences: Sequence[float] | Array) -> float | None:

@@ -1,6 +1,6 @@
 """Do samples like the weakest instructions make better models? The paper's Fig. 7."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -8,12 +8,14 @@ import pyarrow as pa
 from seam_pipeline.report.charts import forest
 from seam_pipeline.report.figures import Figure
 
+from ._accuracy import accuracy_change, accuracy_of
+from ._comparison import EFFECT, TESTS, Comparison, compare, interval_text, numbers_of, rated_triples, seeds_text
 from ._finding import Excerpt, Finding, Row, Table
 from ._format import count, listing, number, shorten
+from ._length_control import LengthControlled, by_length_alone, each_at_equal_length, equal_length_table
 from ._names import drawn_once, in_order, method_name, style_of
-from ._statistics import holm, mean_interval, p_text
+from ._statistics import difference_interval, holm, mean_interval
 from ._tables import Cell, by_id, columns, count_nulls, judge_caveats, paired, rating_label, ratings, small_sample
-from .selection_methods import Comparison, compare, numbers_of, rated_triples, seeds_text
 
 Answers = Mapping[Cell, pa.Table]
 Rivals = Mapping[tuple[str, str], Comparison]
@@ -56,7 +58,8 @@ def augmentation(
         for rival in ("random", "full_aug")
         if method.startswith("seam_") and rival in found
     }
-    answer = _answer(found, rivals)
+    length = each_at_equal_length({"full": original, **{m: added[m].answers for m in found}})
+    answer = _answer(found, rivals, by_length_alone(length))
     tables = [t for side in (original, *(one.answers for one in added.values())) for t in side.values()]
     n = min((one.difference.n for one in found.values()), default=0)
     return Finding(
@@ -66,18 +69,16 @@ def augmentation(
         answer=answer,
         figure=_figure(found, rating_label(tables), original, answer) if found else None,
         columns=("samples for", "examples added", "pairs added", "runs", "rating after RL", "difference from Original",
-                 "95% CI", "relative", "p over questions (Holm)", "test over seeds"),
+                 *EFFECT, *TESTS),
         rows=_rows(found, added),
         n=n,
-        interval="; ".join(f"{method_name(m)} {one.relative.text(1, signed=True, percent=True)}"
-                           for m, one in found.items())
-        + "; relative to Original, paired bootstrap over questions.",
+        interval=interval_text([(method_name(m), one) for m, one in found.items()], "Original"),
         paper="SEAM-guided augmentation is better than random and about as good as augmenting everything (Fig. 7); "
         "+4% over standard augmentation (abstract).",
         caveats=(*_caveats(found, added), *judge_caveats(tables), *drawn_once(found), *small_sample(n, "question")),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
-        more=_more(found, rivals, added, policies, rewards),
+        more=_more(found, rivals, length, added, policies, rewards),
         excerpts=tuple(_excerpts(added, rl_train)),
         headline=_headline(rivals),
         numbers=_numbers(found, rivals),
@@ -106,24 +107,24 @@ def _counted(one: Added, what: str) -> int:
 def _more(
     found: Mapping[str, Comparison],
     rivals: Rivals,
+    length: Mapping[str, LengthControlled],
     added: Mapping[str, Added],
     policies: Answers,
     rewards: Answers,
 ) -> tuple[Table, ...]:
-    tables = []
+    tables: list[Table] = []
     if rivals:
         adjusted = holm([one.questions.p for one in rivals.values()])
         rows: tuple[Row, ...] = tuple(
-            (f"{method_name(a)} against {method_name(b)}", number(one.difference.value, 3, signed=True),
-             one.difference.range_text(3, signed=True), number(one.relative.value, 1, signed=True, percent=True),
-             p_text(p), one.seeds.text)
+            (f"{method_name(a)} against {method_name(b)}", *one.effect(p))
             for ((a, b), one), p in zip(rivals.items(), adjusted, strict=True)
-        )  # fmt: skip
-        head = ("after RL", "difference", "95% CI", "relative", "p over questions (Holm)", "test over seeds")
+        )
+        head = ("after RL", "difference", *EFFECT, *TESTS)
         tables.append(Table("The lowest by SEAM against as many at random, and against all", head, rows))
-    before = ("samples for", "policy's rating", "difference from Original", "95% CI", "reward model's accuracy",
-              "difference from Original", "95% CI")  # fmt: skip
+    before = ("samples for", "policy's rating", "difference from Original", "95% CI", "d_z",
+              "reward model's accuracy", "difference from Original", "95% CI", "d_z")  # fmt: skip
     levels = (_plain(policies, rewards), *(_before(m, added[m], policies, rewards) for m in found))
+    tables += equal_length_table(length, "Original")
     tables.append(Table("The models before RL: test questions, and test pairs", before, levels))
     whats = list(dict.fromkeys(w for m in found for t in added[m].counts.values() for (w,) in columns(t, "what")))
     sizes = tuple((what, *(_counted(added[m], what) for m in found)) for what in whats)
@@ -133,37 +134,21 @@ def _more(
 
 def _plain(policies: Answers, rewards: Answers) -> Row:
     quality = mean_interval(list(by_id(map(ratings, policies.values())).values()))
-    accuracy = mean_interval(list(_verdicts(rewards.values()).values()))
-    return ("Original", quality.value, "–", "–", number(accuracy.value, 1, percent=True), "–", "–")
+    accuracy = number(accuracy_of(*rewards.values()).value, 1, percent=True)
+    return ("Original", quality.value, "–", "–", "–", accuracy, "–", "–", "–")
 
 
 def _before(method: str, one: Added, policies: Answers, rewards: Answers) -> Row:
     shared = sorted(one.policies.keys() & policies.keys())
     ours, theirs = (by_id([ratings(side[cell]) for cell in shared]) for side in (one.policies, policies))
     a, b = paired(ours, theirs)
-    right, was = (_verdicts([side[cell] for cell in shared]) for side in (one.rewards, rewards))
-    c, d = paired(right, was)
-    quality, gain, accuracy, rise = (mean_interval(values) for values in (a, a - b, c, c - d))
+    right, was = ([side[cell] for cell in shared] for side in (one.rewards, rewards))
     return (
         method_name(method),
-        quality.value,
-        number(gain.value, 3, signed=True),
-        gain.range_text(3, signed=True),
-        number(accuracy.value, 1, percent=True),
-        number(rise.value, 1, signed=True, percent=True),
-        rise.range_text(1, signed=True, percent=True),
-    )
-
-
-def _verdicts(quality: Iterable[pa.Table]) -> dict[str, float]:
-    """Share of correct verdicts by question: its pairs are no units of their own."""
-    return by_id(
-        {
-            (n, i.rsplit(":", 1)[0]): float(right)
-            for n, (i, right) in enumerate(columns(table, "id", "correct"))
-            if right is not None
-        }
-        for table in quality
+        mean_interval(a).value,
+        *difference_interval(a - b).difference_cells(3),
+        number(accuracy_of(*right).value, 1, percent=True),
+        *accuracy_change(right, was).difference_cells(1, percent=True),
     )
 
 
@@ -197,7 +182,7 @@ def _figure(found: Mapping[str, Comparison], label: str, original: Answers, answ
     )
 
 
-def _answer(found: Mapping[str, Comparison], rivals: Rivals) -> str:
+def _answer(found: Mapping[str, Comparison], rivals: Rivals, length: tuple[str, ...]) -> str:
     if not any(one.relative.value is not None for one in found.values()):
         return "No augmented model shares a cell, a seed and a question with the original ones: nothing to compare."
     adjusted = holm([one.questions.p for one in found.values()])
@@ -207,20 +192,21 @@ def _answer(found: Mapping[str, Comparison], rivals: Rivals) -> str:
         some = [(a, one, p) for ((a, b), one), p in zip(rivals.items(), adjusted, strict=True) if b == rival]
         if some:
             parts.append(_against(method_name(rival), some))
-    parts.append(seeds_text({method_name(m): one for m, one in found.items()}))
     text = "; ".join(parts)
-    return f"{text[:1].upper()}{text[1:]}."
+    return " ".join((f"{text[:1].upper()}{text[1:]}.", *length))
 
 
-def _against(rival: str, some: Iterable[tuple[str, Comparison, float | None]]) -> str:
-    """`against Original: A (+2.0%) better, B (+0.1%) and C (−0.3%) not separated at 95%`, by the tables' Holm p."""
+def _against(rival: str, some: Sequence[tuple[str, Comparison, float | None]]) -> str:
+    """`against Original: A (+2.0%) better, B (+0.1%) not separated at 95% (over 6 ...)`, by the tables' Holm p."""
     groups: dict[str, list[str]] = {}
     for method, one, p in some:
-        clear = one.difference.excludes(0) and p is not None and p < 0.05
-        verdict = ("better" if (one.difference.value or 0) > 0 else "worse") if clear else "not separated at 95%"
+        verdict = "not separated at 95%"
+        if one.clear(p):
+            verdict = "better" if (one.difference.value or 0) > 0 else "worse"
         change = number(one.relative.value, 1, signed=True, percent=True)
         groups.setdefault(verdict, []).append(f"{method_name(method)} ({change})")
-    return f"against {rival}: " + ", ".join(f"{listing(names)} {verdict}" for verdict, names in groups.items())
+    over_questions = ", ".join(f"{listing(names)} {verdict}" for verdict, names in groups.items())
+    return f"against {rival}: {over_questions} ({seeds_text({method_name(m): one for m, one, _ in some})})"
 
 
 def _caveats(found: Mapping[str, Comparison], added: Mapping[str, Added]) -> Iterable[str]:
@@ -242,7 +228,7 @@ def _headline(rivals: Rivals) -> tuple[str, str] | None:
         if rival == "random" and one.relative.value is not None:
             return number(
                 one.relative.value, 1, signed=True, percent=True
-            ), f"{method_name(method)} augmentation over random"
+            ), f"rating, augmentation by {method_name(method)} against random"
     return None
 
 

@@ -1,6 +1,7 @@
 """Match rate and both qualities as the base model grows: the paper's Table 2."""
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,13 +11,16 @@ from seam_pipeline.judging.match import outcomes
 from seam_pipeline.report.charts import NARROW, Series, ladder
 from seam_pipeline.report.figures import Figure, Panel
 
+from ._accuracy import accuracy_change, accuracy_of, by_question
 from ._finding import Finding, Row, Table
 from ._format import listing, number
 from ._match import Match, match
-from ._statistics import Interval, bootstrap, mean_interval, ratio_rows
-from ._tables import by_id, columns, count_nulls, judge_caveats, judges, paired, rating_label, ratings, small_sample
+from ._statistics import Interval, difference_interval, holm, mean_interval, p_text, wilcoxon
+from ._tables import by_id, count_nulls, judge_caveats, judges, paired, rating_label, ratings, small_sample
 
 OWN = "the study's own"
+SHAPE = ("vocab_size", "hidden_size", "intermediate_size", "layers", "heads")
+"""Settings of a base from scratch that make its size."""
 PAPER = (
     ("LLaMA2-7B, the paper", "7 B", "60.5%", None, None, "5.24", None, "66.1%", None),
     ("LLaMA2-13B, the paper", "13 B", "60.7%", None, None, "5.30", None, "66.9%", None),
@@ -25,7 +29,10 @@ PAPER = (
 
 
 class BaseSize(NamedTuple):
-    """What was measured of one base: `policy` are ANSWERS, `quality` REWARD_QUALITY, then REWARDS and VERDICTS."""
+    """What was measured of one base: `policy` are ANSWERS, `quality` REWARD_QUALITY, then REWARDS and VERDICTS.
+
+    `trained` holds the trainings' settings by name, such as `SFT learning_rate`.
+    """
 
     base: str
     parameters: int
@@ -33,15 +40,16 @@ class BaseSize(NamedTuple):
     quality: pa.Table
     rewards: pa.Table
     verdicts: pa.Table
+    trained: Mapping[str, object] = MappingProxyType({})
 
 
 class _Values(NamedTuple):
-    """Per instruction, question or question of a pair: what is averaged."""
+    """Per instruction or question: what is averaged."""
 
     matched: Mapping[str, float]
     rated: Mapping[str, float]
-    correct: Mapping[str, tuple[float, float]]
-    """Sum and count over a question's pairs."""
+    correct: Mapping[str, float]
+    """Share of a question's pairs."""
 
 
 class _Levels(NamedTuple):
@@ -59,7 +67,8 @@ def base_sizes(own: BaseSize, further: Mapping[str, BaseSize]) -> Finding:
     values = {name: _values(one) for name, one in sizes}
     levels = {name: _levels(one, values[name]) for name, one in sizes}
     (small, _), (large, _) = sizes[0], sizes[-1]
-    changes = _changes(values[small], values[large])
+    changes = _changes(values[small], values[large], *(one.quality for one in (sizes[0][1], sizes[-1][1])))
+    tests = _tests(values[small], values[large])
     everyone = [one for _, one in sizes]
     n = min(one.match.rate.n for one in levels.values())
     answer = _answer(everyone, levels, small, large, changes)
@@ -80,6 +89,7 @@ def base_sizes(own: BaseSize, further: Mapping[str, BaseSize]) -> Finding:
         "66.1 to 67.6% (Table 2, whose two quality columns look swapped).",
         caveats=(
             "Each base was trained once: differences between trainings come on top of the intervals.",
+            *_unlike(dict(sizes)),
             "Each match rate is over the answers of that base's own policies; pairs without a preference are left out.",
             f"Preference by: {listing(judges(one.verdicts for one in everyone))}.",
             *judge_caveats(one.policy for one in everyone),
@@ -92,47 +102,74 @@ def base_sizes(own: BaseSize, further: Mapping[str, BaseSize]) -> Finding:
             **count_nulls([one.rewards for one in everyone], "reward", "answer without a reward"),
         },
         unit="compared pair per base",
-        more=(Table("Pairs of answers by outcome", ("base", *levels[small].match.counts), tuple(
-            (name, *levels[name].match.counts.values()) for name, _ in sizes)),),
+        more=(_largest_less_smallest(changes, tests),
+              Table("Pairs of answers by outcome", ("base", *levels[small].match.counts), tuple(
+                  (name, *levels[name].match.counts.values()) for name, _ in sizes))),
         headline=_headline(levels[large].match.rate),
         numbers={f"{name}_{what}": value for name, one in levels.items() for what, value in (
             ("match", one.match.rate.value), ("policy", one.policy.value), ("reward", one.reward.value))}
         | {f"{what}_change{end}": value for what, change in changes.items() for end, value in (
-            ("", change.value), ("_low", change.low), ("_high", change.high), ("_n", change.n))},
+            ("", change.value), ("_low", change.low), ("_high", change.high), ("_n", change.n), ("_dz", change.dz),
+            ("_p", tests[what]), ("_trainings", 1), ("_trainings", 1))},
     )  # fmt: skip
 
 
 def _values(one: BaseSize) -> _Values:
     matched = {i: float(o == "match") for i, o in outcomes(one.rewards, one.verdicts).items() if "match" in o}
-    correct: dict[str, tuple[float, float]] = {}
-    for identity, verdict in columns(one.quality, "id", "correct"):
-        if verdict is not None:
-            question = identity.rsplit(":", 1)[0]
-            total, number = correct.get(question, (0.0, 0.0))
-            correct[question] = (total + verdict, number + 1)
+    correct = {question: right / n for question, (right, n) in by_question(one.quality).items()}
     return _Values(matched, by_id([ratings(one.policy)]), correct)
 
 
 def _levels(one: BaseSize, values: _Values) -> _Levels:
-    sums = np.array([values.correct[q] for q in sorted(values.correct)], dtype=np.float64).reshape(-1, 2)
     rating = mean_interval(list(values.rated.values()))
-    return _Levels(match(one.rewards, one.verdicts), rating, bootstrap(ratio_rows, *sums.T))
+    return _Levels(match(one.rewards, one.verdicts), rating, accuracy_of(one.quality))
 
 
-def _changes(small: _Values, large: _Values) -> dict[str, Interval]:
-    """Large less small, over what both have."""
-    changes = {}
-    for name, less, more in (("match", small.matched, large.matched), ("policy", small.rated, large.rated)):
-        a, b = paired(more, less)
-        changes[name] = mean_interval(a - b)
-    shared = sorted(small.correct.keys() & large.correct.keys())
-    less_sums, more_sums = (np.array([side.correct[q] for q in shared]).reshape(-1, 2) for side in (small, large))
-    changes["reward"] = bootstrap(
-        lambda more, n_more, less, n_less: ratio_rows(more, n_more) - ratio_rows(less, n_less),
-        *more_sums.T,
-        *less_sums.T,
-    )
-    return changes
+def _changes(small: _Values, large: _Values, less: pa.Table, more: pa.Table) -> dict[str, Interval]:
+    """Large less small, over what both have; `less` and `more` are their REWARD_QUALITY."""
+
+    def change(ours: Mapping[str, float], theirs: Mapping[str, float]) -> Interval:
+        a, b = paired(ours, theirs)
+        return difference_interval(a - b)
+
+    return {
+        "match": change(large.matched, small.matched),
+        "policy": change(large.rated, small.rated),
+        "reward": accuracy_change([more], [less]),
+    }
+
+
+def _tests(small: _Values, large: _Values) -> dict[str, float | None]:
+    """Wilcoxon's p of the three changes, Holm-corrected over them."""
+    sides = zip(large, small, strict=True)
+    tested = [wilcoxon(np.subtract(*paired(ours, theirs))).p for ours, theirs in sides]
+    return dict(zip(("match", "policy", "reward"), holm(tested), strict=True))
+
+
+def _largest_less_smallest(changes: Mapping[str, Interval], tests: Mapping[str, float | None]) -> Table:
+    names = {"match": "match rate", "policy": "policy's rating", "reward": "reward model's accuracy"}
+    rows = tuple(
+        (names[what], *change.difference_cells(2 if what == "policy" else 1, percent=what != "policy"),
+         p_text(tests[what]), change.n)
+        for what, change in changes.items()
+    )  # fmt: skip
+    return Table("Largest less smallest base", ("what", "difference", "95% CI", "d_z", "p (Holm)", "n"), rows)
+
+
+def _unlike(sizes: Mapping[str, BaseSize]) -> tuple[str, ...]:
+    """A caveat that names the trainings' settings in which the bases differ besides their size."""
+    names = dict.fromkeys(name for one in sizes.values() for name in one.trained)
+    parts = []
+    for name in names:
+        values = [one.trained.get(name) for one in sizes.values()]
+        if any(value != values[0] for value in values):
+            each = (
+                f"{value if value is not None else 'none'} ({base})" for value, base in zip(values, sizes, strict=True)
+            )
+            parts.append(f"{name} {', '.join(each)}")
+    if not parts:
+        return ()
+    return (f"The bases differ in their trainings too, not in size alone: {'; '.join(parts)}.",)
 
 
 def _row(name: str, one: BaseSize, levels: _Levels) -> Row:

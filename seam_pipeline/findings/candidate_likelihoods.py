@@ -1,7 +1,7 @@
 """How likely the policy finds the candidates: the paper's Table 1."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +13,7 @@ from seam_pipeline.report.figures import Figure
 from ._finding import Finding, Table
 from ._format import listing, number
 from ._names import in_order, style_of, variant_name
-from ._statistics import Interval, bootstrap, mean_interval, ratio_rows
+from ._statistics import Interval, Significance, bootstrap, difference_interval, holm, p_text, ratio_rows, wilcoxon
 from ._tables import columns, count_nulls, paired, small_sample
 
 PAPER = {"llm": "−1.81", "contrast": "−3.07", "adversarial": "GA −9.32, BERT-Attack −9.17, PWWS −9.87"}
@@ -47,7 +47,9 @@ def candidate_likelihoods(
         title="Likelihood of the candidates",
     )
     ordered = sorted(at_top, key=lambda v: -(means[v, top].value or 0))
-    answer = _answer(ordered, likelihoods, means, top)
+    gaps = {(a, b): _gap(likelihoods[a][top], likelihoods[b][top]) for a, b in itertools.combinations(at_top, 2)}
+    adjusted = holm([test.p for _, test in gaps.values()])
+    answer = _answer(ordered, gaps, means, top)
     n = min((means[v, top].n for v in at_top), default=0)
     return Finding(
         key="candidate_likelihoods",
@@ -80,10 +82,41 @@ def candidate_likelihoods(
             *_approximate(candidates or {}),
         ),
         nulls=_nulls(likelihoods),
-        more=_sizes(candidates, wanted) if candidates else (),
+        more=(*_contests(gaps, adjusted), *(_sizes(candidates, wanted) if candidates else ())),
         headline=None,
-        numbers={f"{v}_rank{r}": interval.value for (v, r), interval in means.items()},
+        numbers={f"{v}_rank{r}": interval.value for (v, r), interval in means.items()} | _numbers(gaps, adjusted),
     )
+
+
+def _gap(ours: pa.Table, theirs: pa.Table) -> tuple[Interval, Significance]:
+    """Difference of the instructions' mean nats per token, over the instructions of both, and Wilcoxon's test."""
+    one, other = ({i: float(np.mean(x)) for i, x in _per_instruction(t).items()} for t in (ours, theirs))
+    a, b = paired(one, other)
+    return difference_interval(a - b), wilcoxon(a - b)
+
+
+def _contests(
+    gaps: Mapping[tuple[str, str], tuple[Interval, Significance]], adjusted: Sequence[float | None]
+) -> tuple[Table, ...]:
+    rows = tuple(
+        (f"{variant_name(a)} less {variant_name(b)}", *gap.difference_cells(), p_text(p), gap.n)
+        for ((a, b), (gap, _)), p in zip(gaps.items(), adjusted, strict=True)
+    )
+    columns = ("comparison", "nats per token", "95% CI", "d_z", "p (Holm)", "instructions")
+    caption = "Which candidates are likelier? Paired over the instructions that both variants have, each counted alike"
+    return (Table(caption, columns, rows),) if rows else ()
+
+
+def _numbers(
+    gaps: Mapping[tuple[str, str], tuple[Interval, Significance]], adjusted: Sequence[float | None]
+) -> dict[str, float | None]:
+    """`A_over_B` with `_low`, `_high`, `_n`, `_dz` and `_p` (Holm)."""
+    found: dict[str, float | None] = {}
+    for ((a, b), (gap, _)), p in zip(gaps.items(), adjusted, strict=True):
+        name = f"{a}_over_{b}"
+        found |= {name: gap.value, f"{name}_low": gap.low, f"{name}_high": gap.high, f"{name}_n": gap.n}
+        found |= {f"{name}_dz": gap.dz, f"{name}_p": p}
+    return found
 
 
 def mean_of(likelihoods: pa.Table) -> Interval:
@@ -132,7 +165,7 @@ def _nulls(likelihoods: Mapping[str, Mapping[int, pa.Table]]) -> dict[str, int]:
 
 def _answer(
     ordered: list[str],
-    likelihoods: Mapping[str, Mapping[int, pa.Table]],
+    gaps: Mapping[tuple[str, str], tuple[Interval, Significance]],
     means: Mapping[tuple[str, int], Interval],
     top: int,
 ) -> str:
@@ -141,9 +174,8 @@ def _answer(
     text = " > ".join(f"{variant_name(v)} {number(means[v, top].value)}" for v in ordered)
     close = []
     for a, b in itertools.pairwise(ordered):
-        one, other = ({i: float(np.mean(x)) for i, x in _per_instruction(likelihoods[v][top]).items()} for v in (a, b))
-        x, y = paired(one, other)
-        if not mean_interval(x - y).excludes(0):
+        gap, _ = gaps[a, b] if (a, b) in gaps else gaps[b, a]
+        if not gap.excludes(0):
             close.append(f"{variant_name(a)} and {variant_name(b)}")
     known = [v for v in PAPER_ORDER if v in ordered]
     order = ""

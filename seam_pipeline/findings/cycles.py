@@ -9,12 +9,13 @@ import pyarrow.compute as pc
 from seam_pipeline.report.charts import NARROW, Series, ladder
 from seam_pipeline.report.figures import Figure, Panel
 
+from ._comparison import EFFECT, TESTS, Comparison, compare, numbers_of, rated_triples, seeds_caveat, seeds_text
 from ._finding import Finding, Row, Table
 from ._format import count, listing, number
+from ._length_control import LengthControlled, by_length_alone, compare_at_equal_length, equal_length_table
 from ._names import drawn_once, in_order, method_name, style_of
-from ._statistics import Interval, holm, mean_interval, p_text
+from ._statistics import Interval, effect_text, holm, mean_interval
 from ._tables import by_id, columns, count_nulls, judge_caveats, rating_label, ratings, small_sample
-from .selection_methods import MIN_SEEDS, Comparison, compare, numbers_of, rated_triples, seeds_text
 from .truth import mismatch_of_samples
 
 OFFLINE = "offline"
@@ -68,6 +69,7 @@ def cycles(runs: Runs, before: pa.Table, offline: pa.Table, form: str = "log") -
     tables = [t for m in methods for t in runs[m].values()]
     answers = [t.quality for t in tables]
     alike = sum(stage.alike for stage in stages.values())
+    length = _at_equal_length(seam, last, runs, offline, seeds)
     answer = _answer(seam, last, found, adjusted, stages)
     n = min((s.quality.n for s in stages.values()), default=0)
     return Finding(
@@ -99,7 +101,8 @@ def cycles(runs: Runs, before: pa.Table, offline: pa.Table, form: str = "log") -
             "Each cycle sees its own segment of the instructions; a cycle's KL is to the policy that it started from.",
             "Mean SEAM is of the pair that a cycle starts from, mismatch of what its new policy writes; a refreshed "
             "reward model has another scale, so mean SEAM is comparable within a cycle only.",
-            *_seeds_caveat(len(seeds)),
+            *by_length_alone(length),
+            *seeds_caveat(one for _, one in found),
             *drawn_once(methods),
             *small_sample(n, "question"),
         ),
@@ -108,9 +111,9 @@ def cycles(runs: Runs, before: pa.Table, offline: pa.Table, form: str = "log") -
         | ({"instruction whose new answers do not differ in rating": alike} if alike else {}),
         unit="test question",
         more=(Table("The last cycle with SEAM against the others",
-                    ("against", "difference", "95% CI", "relative", "p over questions (Holm)", "test over seeds",
-                     "d_z over seeds"),
-                    tuple(_against(rival, one, p) for (rival, one), p in zip(found, adjusted, strict=True))),),
+                    ("against", "difference", *EFFECT, *TESTS),
+                    tuple((_name(rival), *one.effect(p, 2)) for (rival, one), p in zip(found, adjusted, strict=True))),
+              *equal_length_table(length, "the others, of the last cycle with SEAM")),
         numbers={f"quality_{m}_{c}": s.quality.value for (m, c), s in stages.items()}
         | {f"mismatch_{m}_{c}": s.mismatch.value for (m, c), s in stages.items()}
         | numbers_of([(f"seam_against_{rival}", one) for rival, one in found], adjusted),
@@ -159,22 +162,16 @@ def _name(rival: str) -> str:
     return names.get(rival, "one offline run on all instructions")
 
 
-def _against(rival: str, one: Comparison, p: float | None) -> Row:
-    return (
-        _name(rival),
-        number(one.difference.value, signed=True),
-        one.difference.range_text(signed=True),
-        number(one.relative.value, 1, signed=True, percent=True),
-        p_text(p),
-        one.seeds.text,
-        number(one.dz, signed=True),
-    )
-
-
-def _seeds_caveat(seeds: int) -> tuple[str, ...]:
-    if seeds >= MIN_SEEDS:
-        return ()
-    return (f"{count(seeds, 'seed')}: an exact two-sided test over fewer than {MIN_SEEDS} cannot reach p < 0.05.",)
+def _at_equal_length(
+    seam: str | None, last: int, runs: Runs, offline: pa.Table, seeds: set[int]
+) -> dict[str, LengthControlled]:
+    """The last cycle with SEAM against each rival where the answers are equally long."""
+    if seam is None or last not in runs[seam]:
+        return {}
+    same = offline.filter(pc.is_in(offline["seed"], value_set=pa.array(sorted(seeds), offline["seed"].type)))
+    rivals = {m: runs[m][last].quality for m in ("full", "random") if m in runs and last in runs[m]} | {OFFLINE: same}
+    ours = {PAIR: runs[seam][last].quality}
+    return {f"against {_name(rival)}": compare_at_equal_length(ours, {PAIR: t}) for rival, t in rivals.items()}
 
 
 def _panel(
@@ -198,11 +195,9 @@ def _answer(
         return "No cycle with SEAM has a rival on the same seeds and questions: nothing to compare."
     parts = []
     for (rival, one), p in zip(found, adjusted, strict=True):
-        sure = one.difference.excludes(0) and p is not None and p < 0.05
-        parts.append(
-            f"{number(one.difference.value, signed=True)} against {_name(rival)}"
-            + (" (separated over questions)" if sure else " (not separated at 95%)")
-        )
+        sure = "separated over questions" if one.clear(p) else "not separated at 95%"
+        change, effect = number(one.difference.value, signed=True), effect_text(one.difference.dz)
+        parts.append(f"{change} against {_name(rival)} ({sure}{effect})")
     return (
         f"After {count(last, 'cycle')} {method_name(seam)} rates {number(stages[seam, last].quality.value)}: "
         f"{listing(parts)}; {seeds_text({_name(rival): one for rival, one in found})}."

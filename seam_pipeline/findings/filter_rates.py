@@ -7,20 +7,30 @@ import pyarrow as pa
 from seam_pipeline.report.charts import Series, ladder
 from seam_pipeline.report.figures import Figure
 
+from ._comparison import (
+    EFFECT,
+    TESTS,
+    Comparison,
+    compare,
+    interval_text,
+    numbers_of,
+    rated_triples,
+    seeds_caveat,
+    seeds_text,
+)
 from ._finding import Finding, Row, Table
-from ._format import count, listing, number
+from ._format import listing, number
+from ._length_control import LengthControlled, by_length_alone, compare_at_equal_length, equal_length_table
 from ._names import drawn_once, method_name, style_of
 from ._peak import Peak, best_rates
-from ._statistics import Interval, holm, p_text
+from ._statistics import Interval, holm
 from ._tables import Cell, count_nulls, judge_caveats, rating_label, small_sample
-from .selection_methods import MIN_SEEDS, Comparison, compare, numbers_of, rated_triples, seeds_text
 
 Answers = Mapping[Cell, pa.Table]
 ByRate = Mapping[float, Answers]
-COLUMNS = (
-    "left out", "instructions kept", "runs", "rating", "difference from full", "95% CI", "relative",
-    "p over questions (Holm)", "test over seeds",
-)  # fmt: skip
+PEAK, FAR = 0.4, 0.8
+"""The paper's best share, and the largest that it tried."""
+COLUMNS = ("left out", "instructions kept", "runs", "rating", "difference from full", *EFFECT, *TESTS)
 
 
 def filter_rates(
@@ -44,10 +54,11 @@ def filter_rates(
     control = {rate: compare("random", rated, base) for rate, rated in chance.items()}
     against = {rate: compare("random", ours[rate], chance[rate]) for rate in ours.keys() & chance.keys()}
     peaks = best_rates({0.0: base, **ours})
+    past = compare(method, ours[FAR], ours[PEAK]) if {FAR, PEAK} <= ours.keys() else None
+    length = _at_equal_length(method, full, filtered, random)
     answer = _answer(method, found, against, peaks)
     tables = [t for side in (full, *filtered.values(), *random.values()) for t in side.values()]
     n = min((one.difference.n for one in found.values()), default=0)
-    seeds = max((one.seeds.n for one in found.values()), default=0)
     return Finding(
         key="filter_rates",
         title="Figure 8: filter rates",
@@ -57,22 +68,23 @@ def filter_rates(
         columns=COLUMNS,
         rows=_rows(found, kept),
         n=n,
-        interval="; ".join(f"{rate:.0%}: {one.relative.text(1, signed=True, percent=True)}"
-                           for rate, one in found.items())
-        + "; relative to full, paired bootstrap over questions.",
+        interval=interval_text([(f"{rate:.0%} left out", one) for rate, one in found.items()], "the full set"),
         paper="Rank-1 pair, 10 to 80% left out: rises to a peak at about 40%, then declines; 20% chosen "
         "(appendix E.1, Fig. 8; no numbers given).",
         caveats=(
             *judge_caveats(tables),
-            *_seed_caveat(seeds),
+            *by_length_alone(length),
+            *seeds_caveat(found.values()),
             *drawn_once(["random"] if random else []),
             *small_sample(n, "question"),
         ),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
-        more=_more(method, found, control, against, peaks, kept),
+        more=(*_more(method, found, control, against, peaks, kept), *_past_the_peak(past),
+              *equal_length_table(length)),
         headline=_headline(method, peaks, found),
-        numbers=_numbers(found, control, peaks),
+        numbers=_numbers(found, control, peaks)
+        | ({} if past is None else past.numbers(f"{method}_{FAR:.0%}_over_{PEAK:.0%}", past.questions.p)),
     )  # fmt: skip
 
 
@@ -109,16 +121,31 @@ def _more(
     if against:
         adjusted = holm([one.questions.p for _, one in sorted(against.items())])
         rows = tuple(
-            (f"{rate:.0%}", number(one.difference.value, 3, signed=True), one.difference.range_text(3, signed=True),
-             p_text(p), one.seeds.text)
-            for (rate, one), p in zip(sorted(against.items()), adjusted, strict=True)
-        )  # fmt: skip
+            (f"{rate:.0%}", *one.effect(p)) for (rate, one), p in zip(sorted(against.items()), adjusted, strict=True)
+        )
         caption = f"{method_name(method)} against random at the same share: better instructions, or only fewer?"
-        columns = ("left out", "difference from random", "95% CI", "p over questions (Holm)", "test over seeds")
+        columns = ("left out", "difference from random", *EFFECT, *TESTS)
         tables.append(Table(caption, columns, rows))
     if control:
         tables.append(Table("The same shares left out at random", COLUMNS, _rows(control, kept)))
     return tuple(tables)
+
+
+def _past_the_peak(past: Comparison | None) -> tuple[Table, ...]:
+    if past is None:
+        return ()
+    row = (f"{FAR:.0%} less {PEAK:.0%}", past.runs, *past.effect(past.questions.p))
+    columns = ("left out", "runs", "difference", *EFFECT, "p over questions", TESTS[1])
+    return (Table("Does it decline past the paper's peak?", columns, (row,)),)
+
+
+def _at_equal_length(method: str, full: Answers, filtered: ByRate, random: ByRate) -> dict[str, LengthControlled]:
+    """Each share against the full set where the answers are equally long."""
+    return {
+        f"{method_name(name)}, {rate:.0%}": compare_at_equal_length(rates[rate], full)
+        for name, rates in ((method, filtered), ("random", random))
+        for rate in sorted(rates)
+    }
 
 
 def _figure(
@@ -184,18 +211,9 @@ def _clear(found: Mapping[float, Comparison]) -> str:
     clear = [
         f"{rate:.0%}" + (" (worse)" if (one.difference.value or 0) < 0 else "")
         for (rate, one), p in sorted(zip(found.items(), adjusted, strict=True), key=lambda pair: pair[0][0])
-        if one.difference.excludes(0) and p is not None and p < 0.05
+        if one.clear(p)
     ]
     return listing(clear) or "none"
-
-
-def _seed_caveat(seeds: int) -> tuple[str, ...]:
-    if seeds >= MIN_SEEDS:
-        return ()
-    return (
-        f"{count(seeds, 'seed')} per cell: an exact two-sided test over fewer than six cannot reach p < 0.05, so the "
-        "intervals over questions speak for these training runs, not for others.",
-    )
 
 
 def _headline(method: str, peaks: list[Peak], found: Mapping[float, Comparison]) -> tuple[str, str] | None:

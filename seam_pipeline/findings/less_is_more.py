@@ -9,13 +9,13 @@ from seam_pipeline.judging.match import OUTCOMES
 from seam_pipeline.report.charts import forest
 from seam_pipeline.report.figures import Figure
 
+from ._comparison import EFFECT, TESTS, Comparison, compare, interval_text, numbers_of, rated_triples, seeds_caveat
 from ._finding import Finding, Row, Table
 from ._format import count, listing, number
-from ._length_control import equal_length_table
+from ._length_control import by_length_alone, each_at_equal_length, equal_length_table
 from ._names import drawn_once, in_order, method_name
-from ._statistics import holm, p_text
+from ._statistics import effect_text, holm, p_text
 from ._tables import Cell, count_nulls, judge_caveats, small_sample
-from .selection_methods import Comparison, compare, numbers_of, rated_triples
 
 Answers = Mapping[str, Mapping[Cell, pa.Table]]
 Outcomes = Mapping[int, Mapping[str, str]]
@@ -38,6 +38,7 @@ def less_is_more(answers: Answers, outcomes: Outcomes, instructions: int) -> Fin
     adjusted = dict(zip(found, holm([one.questions.p for one in found.values()]), strict=True))
     dropped = {cell: sum(o == "mismatch" for o in outcomes.get(cell[1], {}).values()) for cell in cells}
     n = min((one.difference.n for one in found.values()), default=0)
+    length = each_at_equal_length(shared)
     answer = _answer(found, adjusted, dropped, instructions)
     tables = [table for per_cell in shared.values() for table in per_cell.values()]
     return Finding(
@@ -46,23 +47,23 @@ def less_is_more(answers: Answers, outcomes: Outcomes, instructions: int) -> Fin
         question="Is RL better without the instructions on which the reward model contradicts the preference?",
         answer=answer,
         figure=_figure(found, answer),
-        columns=("comparison", "cells", "runs", "rating", "difference", "95% CI", "relative",
-                 "p over questions (Holm)", "test over seeds"),
+        columns=("comparison", "cells", "runs", "rating", "difference", *EFFECT, *TESTS),
         rows=tuple(_row(pair, one, adjusted[pair]) for pair, one in found.items()),
         n=n,
-        interval="; ".join(f"{_name(p)} {one.difference.text(3, signed=True)}" for p, one in found.items())
-        + "; paired bootstrap over questions.",
+        interval=interval_text([(_name(pair), one) for pair, one in found.items()], "the latter"),
         paper="Better, p < 0.05, ranks 1 and 1, 3 seeds (Fig. 5); no number is given, nor a control of equal size.",
         caveats=(
             "The preference is between two policies' answers to the instruction, from whom `preference_match` says; an "
             "instruction that was not compared, or whose verdict is a tie or missing, stays.",
             *judge_caveats(tables),
+            *by_length_alone(length),
+            *seeds_caveat(found.values()),
             *drawn_once(shared),
             *small_sample(n, "question"),
         ),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
-        more=(_sizes(cells, outcomes, instructions), *equal_length_table(shared)),
+        more=(_sizes(cells, outcomes, instructions), *equal_length_table(length)),
         headline=_headline(found),
         numbers={f"{a}_less_{b}": one.difference.value for (a, b), one in found.items()}
         | numbers_of([(f"{a}_over_{b}", one) for (a, b), one in found.items()], adjusted.values())
@@ -123,11 +124,11 @@ def _answer(
     parts = []
     for pair, one in known.items():
         p = adjusted[pair]
-        clear = one.difference.excludes(0) and p is not None and p < 0.05
-        verdict = f"separated over questions, {p_text(p)}" if clear else f"not separated over questions, {p_text(p)}"
-        parts.append(f"{_name(pair)} {number(one.difference.value, 3, signed=True)} ({verdict})")
+        verdict = f"{'' if one.clear(p) else 'not '}separated over questions, {p_text(p)}"
+        change, effect = number(one.difference.value, 3, signed=True), effect_text(one.difference.dz)
+        parts.append(f"{_name(pair)} {change} ({verdict}{effect})")
     seeds = known["matched", "full"].seeds
     return (
         f"Without the {listing(sizes)} of {count(instructions, 'instruction')} that mismatch: {'; '.join(parts)}; "
-        f"over seeds: {seeds.text}."
+        f"matched against the full set {seeds.text}."
     )

@@ -12,7 +12,7 @@ from seam_pipeline.report.figures import Figure
 from ._finding import Finding, Table
 from ._format import count, number
 from ._length_control import compare_at_equal_length, controlled_table, equal_length_row
-from ._statistics import mean_interval
+from ._statistics import difference_interval, effect_text, mean_interval
 from ._tables import by_id, count_nulls, judge_caveats, paired, rating_label, ratings, small_sample, summary_rows
 
 
@@ -30,7 +30,7 @@ def policy_ladder(
     scored = {rank: by_id([ratings(answers_by_rank[rank])]) for rank in ranks}
     quality = {rank: mean_interval(list(scored[rank].values())) for rank in ranks}
     most, least = paired(scored[ranks[-1]], scored[ranks[0]])
-    gain = mean_interval(most - least)
+    gain = difference_interval(most - least)
     rising = all((quality[b].value or 0) > (quality[a].value or 0) for a, b in itertools.pairwise(ranks))
     n = min(quality[rank].n for rank in ranks)
     panel = ladder(
@@ -62,8 +62,9 @@ def policy_ladder(
             *_at_equal_length(answers_by_rank, ranks),
         ),
         headline=(number(quality[ranks[-1]].value), "policy quality with the most SFT data"),
-        numbers={"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "rising": float(rising)},
-    )
+        numbers={"gain": gain.value, "gain_low": gain.low, "gain_high": gain.high, "gain_dz": gain.dz,
+                 "rising": float(rising)},
+    )  # fmt: skip
 
 
 def _at_equal_length(answers: Mapping[int, pa.Table], ranks: list[int]) -> tuple[Table, ...]:
@@ -90,6 +91,7 @@ def _answer(
     steps = "at every step" if up else "not at every step"
     return (
         f"From {examples[ranks[0]]:,} to {count(examples[ranks[-1]], unit.rstrip('s'))} the mean "
-        f"rating goes from {number(first)} to {number(last)} ({number(gain.value, signed=True)}, {verdict}; "
+        f"rating goes from {number(first)} to {number(last)} ({number(gain.value, signed=True)}{effect_text(gain.dz)}, "
+        f"{verdict}; "
         f"rising {steps} of {len(ranks)} ranks)."
     )

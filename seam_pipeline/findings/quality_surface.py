@@ -1,6 +1,7 @@
 """RLHF quality over policy and reward-model quality: the paper's Fig. 2 and its saturation claim."""
 
 from collections.abc import Mapping
+from itertools import permutations
 
 import numpy as np
 import pyarrow as pa
@@ -9,12 +10,16 @@ from seam_pipeline.report.charts import NARROW, Points, scatter
 from seam_pipeline.report.figures import Figure, Panel
 from seam_pipeline.report.heat import heat_map
 
-from ._finding import Finding, Row
+from ._accuracy import accuracy_of
+from ._finding import Finding, Row, Table
 from ._format import count, number
+from ._length_control import compare_at_equal_length, controlled_table, equal_length_row, for_seeds_of
+from ._names import cell_name
 from ._saturation import Saturation, saturation
-from ._statistics import Interval, mean_interval, spearman_rows
+from ._statistics import Array, Interval, difference_interval, holm, mean_interval, p_text, spearman, spearman_rows
 from ._tables import Cell, by_id, count_nulls, judge_caveats, paired, rating_label, ratings, small_sample
-from .reward_ladder import accuracy_of
+
+MAX_MODELS, PERMUTATIONS = 7, 4999
 
 
 def quality_surface(
@@ -37,7 +42,11 @@ def quality_surface(
     n = min((q.n for q in quality.values()), default=0)
     before = {rank: by_id([ratings(table)]) for rank, table in policy_quality.items()}
     gains = {cell: _gain(scored[cell], before.get(cell[0], {})) for cell in scored}
-    answer = _answer(quality, gains, pm_line, rm_line, bend)
+    rises = {axis: _correlation(quality, line) for axis, line in (("q_pm", pm_line), ("q_rm", rm_line))}
+    raw = [_p_of(quality, line, axis) for axis, line in enumerate((pm_line, rm_line))]
+    tests = dict(zip(rises, holm(raw), strict=True))
+    pm, rm = (f"{rises[axis].text(signed=True)}, {p_text(tests[axis])}" for axis in ("q_pm", "q_rm"))
+    answer = _answer(quality, gains, rises, bend)
     return Finding(
         key="quality_surface",
         title="Figure 2: quality over the grid",
@@ -53,22 +62,28 @@ def quality_surface(
             f"Heat map of RLHF quality over the grid, and scatter plots against both qualities. {answer}",
             f"Mean rating per cell over {_sizes(quality)}; cells that were not run stay blank. Bars are 95% intervals.",
         ),
-        columns=("pair", "Q_PM", "Q_RM", "RLHF quality", "95% CI", "gain over policy", "its 95% CI", "n", "seeds"),
+        columns=("pair", "Q_PM", "Q_RM", "RLHF quality", "95% CI", "gain over policy", "its 95% CI", "d_z", "n",
+                 "seeds"),
         rows=tuple(_row(c, quality[c], q_pm.get(c[0]), q_rm.get(c[1]), gains[c], answers[c]) for c in quality),
         n=n,
-        interval="Per cell in the table and the figure, bootstrap over questions.",
+        interval=f"Rank correlation with policy quality {pm}; with reward-model accuracy {rm}; bootstrap over cells. "
+        "Per cell in the table and the figure, over questions.",
         paper="Quality rises with both and then flattens (Fig. 2, ten by ten pairs, read off the figure).",
         caveats=(
             *judge_caveats(answers.values()),
             "Intervals are over test questions; differences between training seeds come on top.",
+            "Cells that share a model are not independent: p of a rank correlation permutes whole models (Holm over "
+            "both), its interval resamples cells and is too narrow.",
             "The test of the bend takes the scatter of cells about the plane as noise; Q_PM and Q_RM as known.",
             *small_sample(n, "question"),
         ),
         nulls=count_nulls([*answers.values(), *policy_quality.values()], "rating", "answer without a rating"),
         unit="test question per cell",
-        more=bend.tables(),
+        more=(*bend.tables(), *_at_equal_length(answers, policy_quality)),
         headline=_headline(quality),
-        numbers={f"pm{c[0]:02d}_rm{c[1]:02d}": q.value for c, q in quality.items()} | bend.numbers(),
+        numbers={f"pm{c[0]:02d}_rm{c[1]:02d}": q.value for c, q in quality.items()} | bend.numbers()
+        | {f"{axis}_rank{end}": v for axis, r in rises.items()
+           for end, v in (("", r.value), ("_low", r.low), ("_high", r.high), ("_n", r.n), ("_p", tests[axis]))},
     )  # fmt: skip
 
 
@@ -82,20 +97,19 @@ def _sizes(quality: Mapping[Cell, Interval]) -> str:
 
 def _gain(after: Mapping[str, float], before: Mapping[str, float]) -> Interval:
     x, y = paired(after, before)
-    return mean_interval(x - y)
+    return difference_interval(x - y)
 
 
 def _row(
     cell: Cell, quality: Interval, pm: Interval | None, rm: Interval | None, gain: Interval, table: pa.Table
 ) -> Row:
     return (
-        f"PM {cell[0]} / RM {cell[1]}",
+        cell_name(cell),
         pm.value if pm else None,
         number(rm.value, 1, percent=True) if rm else None,
         quality.value,
         quality.range_text(),
-        number(gain.value, signed=True),
-        gain.range_text(signed=True),
+        *gain.difference_cells(),
         quality.n,
         len(table.column("seed").unique()),
     )
@@ -116,27 +130,63 @@ def _headline(quality: Mapping[Cell, Interval]) -> tuple[str, str] | None:
     return None if best is None else (number(quality[best].value), f"best RLHF quality (PM {best[0]} / RM {best[1]})")
 
 
-def _correlation(quality: Mapping[Cell, Interval], line: Mapping[Cell, float | None]) -> float | None:
+def _known(quality: Mapping[Cell, Interval], line: Mapping[Cell, float | None]) -> Array:
+    """[2, cells]: the axis and the quality, where both are known."""
     pairs = [(line[c], quality[c].value) for c in quality if line.get(c) is not None and quality[c].value is not None]
-    if len(pairs) < 3:
+    return np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+
+
+def _correlation(quality: Mapping[Cell, Interval], line: Mapping[Cell, float | None]) -> Interval:
+    """Rank correlation over cells, which are its units; none for fewer than three."""
+    x, y = _known(quality, line)
+    return spearman(x, y) if len(x) > 2 else Interval(None, None, None, len(x))
+
+
+def _p_of(quality: Mapping[Cell, Interval], line: Mapping[Cell, float | None], axis: int) -> float | None:
+    """Two-sided p of the rank correlation: the axis' qualities permuted over its models, which are the units.
+
+    Exact up to MAX_MODELS models, else PERMUTATIONS random ones; None for fewer than three or without spread.
+    """
+    cells = [c for c in quality if line.get(c) is not None and quality[c].value is not None]
+    models = sorted({c[axis] for c in cells})
+    levels = np.array([next(line[c] for c in cells if c[axis] == model) for model in models], dtype=np.float64)
+    y = np.array([quality[c].value for c in cells], dtype=np.float64)
+    if len(models) < 3 or not np.ptp(levels) or not np.ptp(y):
         return None
-    x, y = np.array(pairs, dtype=np.float64).T
-    value = float(spearman_rows(x[None], y[None])[0])
-    return None if np.isnan(value) else value
+    at = np.array([models.index(c[axis]) for c in cells])
+    if len(models) <= MAX_MODELS:
+        orders = np.array(list(permutations(range(len(models)))))
+    else:
+        rng = np.random.default_rng(0)
+        orders = np.array([np.arange(len(models)), *(rng.permutation(len(models)) for _ in range(PERMUTATIONS))])
+    found = np.abs(spearman_rows(levels[orders][:, at], np.broadcast_to(y, (len(orders), len(y)))))
+    return float((found >= found[0] - 1e-12).mean())
+
+
+def _at_equal_length(answers: Mapping[Cell, pa.Table], before: Mapping[int, pa.Table]) -> tuple[Table, ...]:
+    """Each cell against its policy before RL, which may have gained by length alone."""
+    rows = [
+        equal_length_row(
+            cell_name(cell),
+            compare_at_equal_length({cell: table}, {cell: for_seeds_of(table, before[cell[0]])}),
+        )
+        for cell, table in sorted(answers.items())
+        if cell[0] in before
+    ]
+    return (controlled_table("the policy before RL", rows),) if rows else ()
 
 
 def _answer(
     quality: Mapping[Cell, Interval],
     gains: Mapping[Cell, Interval],
-    pm_line: Mapping[Cell, float | None],
-    rm_line: Mapping[Cell, float | None],
+    rises: Mapping[str, Interval],
     bend: Saturation,
 ) -> str:
     if not quality:
         return "No cell of the grid was run."
     better = sum(gain.excludes(0) and (gain.value or 0) > 0 for gain in gains.values())
     worse = sum(gain.excludes(0) and (gain.value or 0) < 0 for gain in gains.values())
-    pm, rm = (number(_correlation(quality, line), signed=True) for line in (pm_line, rm_line))
+    pm, rm = (number(rises[axis].value, signed=True) for axis in ("q_pm", "q_rm"))
     return (
         f"Over {count(len(quality), 'cell')} RLHF quality has rank correlation {pm} with policy quality and {rm} with "
         f"reward-model accuracy; RL made {better} better and {worse} worse than their policy at 95%, uncorrected; "

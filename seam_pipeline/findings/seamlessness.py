@@ -1,5 +1,6 @@
 """SEAM over the grid: levels, forms, and which instructions each pair and variant calls bad (Table 3)."""
 
+from collections import Counter
 from collections.abc import Mapping
 from itertools import combinations
 
@@ -12,7 +13,7 @@ from seam_pipeline.report.heat import heat_map
 from ._finding import Finding, Row, Table
 from ._format import listing, number
 from ._names import cell_name, in_order, variant_name
-from ._statistics import Interval, mean_interval, spearman, wilson
+from ._statistics import Interval, bootstrap, mean_interval, ratio_rows, spearman, wilson
 from ._tables import Cell, count_nulls, lowest, paired, score_map
 
 Scores = Mapping[str, Mapping[Cell, pa.Table]]
@@ -39,6 +40,7 @@ def seamlessness(scores: Scores, form: str = "log", rate: float = 0.2) -> Findin
     )  # fmt: skip
     agreement = tuple((variant_name(v), *_forms_agree(scores[v])) for v in variants)
     pairs, across = _pair_overlaps(maps, variants, rate), _variant_overlaps(maps, variants, cells, rate)
+    shared = {v: i for v in variants if (i := _shared(maps, v, rate)).n}
     answer = _answer(pairs, across, rate)
     return Finding(
         key="seamlessness",
@@ -53,7 +55,9 @@ def seamlessness(scores: Scores, form: str = "log", rate: float = 0.2) -> Findin
         columns=("variant", "pair", "mean", "95% CI", "scored", "of", "no misjudgement", "mean set size"),
         rows=tuple(_row(v, c, scores[v][c], maps[v, c], means[v, c]) for v, c in maps),
         n=max((m.n for m in means.values()), default=0),
-        interval="Per pair in the table, bootstrap over instructions; overlaps below, Wilson.",
+        interval="".join(f"Overlap between pairs of models, {variant_name(v)}: {i.text(0, percent=True)}; "
+                         for v, i in shared.items())
+        + "bootstrap over instructions, as the means per pair in the table. Single overlaps below: Wilson.",
         paper="Lowest-20% sets overlap by 72% (ranks 1 and 3), 64% (1 and 5), 69% (3 and 5) (Table 3).",
         caveats=(
             "Scores scale with the reward model's rewards: compare within a column, not across columns.",
@@ -73,7 +77,9 @@ def seamlessness(scores: Scores, form: str = "log", rate: float = 0.2) -> Findin
         numbers={
             "overlap_pairs": _mean_value([i for _, i in pairs]),
             "overlap_variants": _mean_value([i for _, i in across]),
-        },
+        }
+        | {f"overlap_{v}{end}": value for v, i in shared.items() for end, value in (
+            ("", i.value), ("_low", i.low), ("_high", i.high), ("_n", i.n))},
     )  # fmt: skip
 
 
@@ -125,6 +131,20 @@ def _pair_overlaps(
             row = (variant_name(v), cell_name(a), cell_name(b), *ends, PAPER_OVERLAP.get((a, b), "–"))
             found.append((row, share))
     return found
+
+
+def _shared(maps: Mapping[tuple[str, Cell], Mapping[str, float]], variant: str, rate: float) -> Interval:
+    """A variant's overlap over all pairs of diagonal cells; instructions are the units, the sets are taken as given."""
+    diagonal = [c for v, c in maps if v == variant and c[0] == c[1]]
+    both: Counter[str] = Counter()
+    size: Counter[str] = Counter()
+    for a, b in combinations(diagonal, 2):
+        ids = maps[variant, a].keys() & maps[variant, b].keys()
+        low, other = (lowest({i: maps[variant, c][i] for i in ids}, rate) for c in (a, b))
+        size.update(low)
+        both.update(low & other)
+    every = sorted({i for v, c in maps if v == variant and c in diagonal for i in maps[v, c]}) if size else []
+    return bootstrap(ratio_rows, [float(both[i]) for i in every], [float(size[i]) for i in every])
 
 
 def _variant_overlaps(

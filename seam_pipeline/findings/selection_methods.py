@@ -1,7 +1,7 @@
 """Does filtering by SEAM help RL? The paper's Fig. 6, tested over questions and over seeds."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -10,66 +10,26 @@ from seam_pipeline.report.charts import forest
 from seam_pipeline.report.figures import Figure
 
 from ._agreement import agreement
-from ._finding import Finding, Row, Table
-from ._format import count, listing, number
-from ._length_control import equal_length_table
-from ._names import drawn_once, in_order, method_name, notes_on, style_of
-from ._statistics import (
-    Interval,
-    Significance,
-    bootstrap,
-    cohen_dz,
-    holm,
-    mean_interval,
-    p_text,
-    ratio_rows,
-    sign_flip,
-    wilcoxon,
+from ._comparison import (
+    EFFECT,
+    TESTS,
+    Comparison,
+    Rated,
+    compare,
+    interval_text,
+    numbers_of,
+    rated_triples,
+    seeds_caveat,
+    seeds_text,
 )
+from ._finding import Finding, Row, Table
+from ._format import listing, number
+from ._length_control import by_length_alone, each_at_equal_length, equal_length_table
+from ._names import drawn_once, in_order, method_name, notes_on, style_of
+from ._statistics import Interval, holm, mean_interval
 from ._tables import Cell, by_id, count_nulls, judge_caveats, rating_label, ratings, small_sample
 
-MIN_SEEDS = 6
-"""Fewer cannot reach p < 0.05 in an exact two-sided sign-flip test (2 / 2^6 = 0.031)."""
 Answers = Mapping[str, Mapping[Cell, pa.Table]]
-_Rated = dict[tuple[Cell, int, str], float]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A method against the full set over the same cells, seeds and questions."""
-
-    method: str
-    quality: Interval
-    difference: Interval
-    relative: Interval
-    questions: Significance
-    seeds: Significance
-    dz: float | None
-    """Cohen's d_z over seeds."""
-    cells: int
-    runs: int
-
-    def tested(self, p: float | None) -> Row:
-        """Cells of a table: rating, difference with its interval, relative difference, corrected p, test over seeds."""
-        return (
-            self.quality.value,
-            number(self.difference.value, 3, signed=True),
-            self.difference.range_text(3, signed=True),
-            number(self.relative.value, 1, signed=True, percent=True),
-            p_text(p),
-            self.seeds.text,
-        )
-
-    def numbers(self, name: str, p: float | None) -> dict[str, float | None]:
-        """`name`: the relative difference, with `_low`, `_high`, `_n` and `_p`, a corrected p over questions.
-
-        Over seeds `_seed_p`, `_seeds` and `_dz`.
-        """
-        relative, seeds = self.relative, self.seeds
-        return {
-            name: relative.value, f"{name}_low": relative.low, f"{name}_high": relative.high, f"{name}_n": relative.n,
-            f"{name}_p": p, f"{name}_seed_p": seeds.p, f"{name}_seeds": seeds.n, f"{name}_dz": self.dz,
-        }  # fmt: skip
 
 
 def selection_methods(
@@ -91,15 +51,11 @@ def selection_methods(
     full = rated.get("full", {})
     found = [compare(method, rated[method], full) for method in others]
     adjusted = holm([one.questions.p for one in found])
+    rivals = _rivals(rated)
+    length = each_at_equal_length(answers)
+    over_rivals = holm([one.questions.p for _, _, one in rivals])
     answer = _answer(found, adjusted)
     tables = [table for per_cell in answers.values() for table in per_cell.values()]
-    caveats = [*judge_caveats(tables)]
-    seeds = max((one.seeds.n for one in found), default=0)
-    if seeds < MIN_SEEDS:
-        caveats.append(
-            f"{count(seeds, 'seed')} per cell: an exact two-sided test over five seeds reaches p = 2/32 at best, "
-            "so below six the interval over questions speaks for these training runs, not for others."
-        )
     n = min((one.difference.n for one in found), default=0)
     return Finding(
         key="selection_methods",
@@ -107,73 +63,56 @@ def selection_methods(
         question=f"Does leaving out the {rate:.0%} of instructions with the lowest scores give a better model?",
         answer=answer,
         figure=_figure(found, full, policy_quality, answers, answer),
-        columns=("method", "cells", "runs", "rating", "difference from full", "95% CI", "relative",
-                 "p over questions (Holm)", "test over seeds", "d_z over seeds"),
+        columns=("method", "cells", "runs", "rating", "difference from full", *EFFECT, *TESTS),
         rows=tuple(_row(one, p) for one, p in zip(found, adjusted, strict=True)),
         n=n,
-        interval="; ".join(_relative(one) for one in found if one.method.startswith("seam_"))
-        + "; relative to full, paired bootstrap over questions.",
+        interval=interval_text([(method_name(one.method), one) for one in found if one.method.startswith("seam_")],
+                               "the full set"),
         paper="SEAM filtering +4.5% (abstract), GPT > Contrast > Adv, random no change (Fig. 6, top-5 pairs).",
         caveats=(
-            *caveats,
+            *judge_caveats(tables),
+            *by_length_alone(length),
+            *seeds_caveat(found),
             *drawn_once(answers),
             *notes_on({*answers, *(selected or {})}),
             *small_sample(n, "question"),
         ),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
-        more=(Table("Mean rating before and after RL, over each method's own cells",
+        more=(Table("Mean rating before and after RL, over each method's own cells: compare where these are the same",
                     ("what", "cells", "mean rating", "95% CI", "n"), _levels(rated, policy_quality)),
-              *equal_length_table(answers), *agreement(selected or {}, pair, rate)),
+              *_head_to_head(rivals, over_rivals),
+              *equal_length_table(length), *agreement(selected or {}, pair, rate)),
         headline=_headline(found),
-        numbers=numbers_of([(f"{one.method}_relative", one) for one in found], adjusted),
+        numbers=numbers_of([(f"{one.method}_relative", one) for one in found], adjusted)
+        | numbers_of([(f"{a}_over_{b}", one) for a, b, one in rivals], over_rivals),
     )  # fmt: skip
 
 
-def numbers_of(found: Iterable[tuple[str, Comparison]], adjusted: Iterable[float | None]) -> dict[str, float | None]:
-    """`Comparison.numbers` of several named comparisons with their corrected p."""
-    return {k: v for (name, one), p in zip(found, adjusted, strict=True) for k, v in one.numbers(name, p).items()}
+def _rivals(rated: Mapping[str, Rated]) -> list[tuple[str, str, Comparison]]:
+    """SEAM's variants against random and against each other, where both ran the same cells and seeds."""
+    seams = [method for method in in_order(rated) if method.startswith("seam_")]
+    pairs = [(method, "random") for method in seams if "random" in rated] + list(combinations(seams, 2))
+    found = [(a, b, compare(a, rated[a], rated[b])) for a, b in pairs]
+    return [one for one in found if one[2].difference.value is not None]
 
 
-def _relative(one: Comparison) -> str:
-    return f"{method_name(one.method)} {one.relative.text(1, signed=True, percent=True)}"
+def _head_to_head(rivals: list[tuple[str, str, Comparison]], adjusted: list[float | None]) -> tuple[Table, ...]:
+    rows = tuple(
+        (f"{method_name(a)} less {method_name(b)}", one.runs, *one.effect(p))
+        for (a, b, one), p in zip(rivals, adjusted, strict=True)
+    )
+    caption = "SEAM against as many left out at random, and its variants against each other"
+    return (Table(caption, ("comparison", "runs", "difference", *EFFECT, *TESTS), rows),) if rows else ()
 
 
 def _headline(found: list[Comparison]) -> tuple[str, str] | None:
     """The first SEAM variant in the study's order, not the best of those seen."""
     for one in found:
         if one.relative.value is not None and one.method.startswith("seam_"):
-            return number(one.relative.value, 1, signed=True, percent=True), f"{method_name(one.method)} against full"
+            change = number(one.relative.value, 1, signed=True, percent=True)
+            return change, f"rating, RL after filtering by {method_name(one.method)} against all"
     return None
-
-
-def compare(method: str, rated: _Rated, full: _Rated) -> Comparison:
-    """Paired comparison over the (cell, seed, question) triples that both rated."""
-    shared = sorted(rated.keys() & full.keys())
-    per_question: dict[str, list[tuple[float, float]]] = {}
-    per_seed: dict[int, list[float]] = {}
-    for key in shared:
-        per_question.setdefault(key[2], []).append((rated[key], full[key]))
-        per_seed.setdefault(key[1], []).append(rated[key] - full[key])
-    over_seeds = [float(np.mean(values)) for _, values in sorted(per_seed.items())]
-    pairs = np.array([np.mean(values, axis=0) for _, values in sorted(per_question.items())]).reshape(-1, 2)
-    ours, theirs = pairs[:, 0], pairs[:, 1]
-    return Comparison(
-        method=method,
-        quality=mean_interval(ours),
-        difference=mean_interval(ours - theirs),
-        relative=bootstrap(ratio_rows, ours - theirs, theirs),
-        questions=wilcoxon(ours - theirs),
-        seeds=sign_flip(over_seeds),
-        dz=cohen_dz(over_seeds),
-        cells=len({cell for cell, _, _ in shared}),
-        runs=len({(cell, seed) for cell, seed, _ in shared}),
-    )
-
-
-def rated_triples(tables: Mapping[Cell, pa.Table]) -> _Rated:
-    """Rating by cell, seed and question of ANSWERS by cell; unrated answers are left out."""
-    return {(cell, *key): rating for cell, table in tables.items() for key, rating in ratings(table).items()}
 
 
 def _row(one: Comparison, p: float | None) -> Row:
@@ -182,11 +121,10 @@ def _row(one: Comparison, p: float | None) -> Row:
         one.cells,
         one.runs,
         *one.tested(p),
-        number(one.dz, signed=True),
     )
 
 
-def _levels(rated: Mapping[str, _Rated], policy_quality: Mapping[int, pa.Table]) -> tuple[Row, ...]:
+def _levels(rated: Mapping[str, Rated], policy_quality: Mapping[int, pa.Table]) -> tuple[Row, ...]:
     """Mean ratings: the policies that RL started from, then each method over whatever cells it ran."""
     rows: list[Row] = []
     ranks = {cell[0] for values in rated.values() for cell, _, _ in values}
@@ -205,7 +143,7 @@ def _levels(rated: Mapping[str, _Rated], policy_quality: Mapping[int, pa.Table])
 
 
 def _figure(
-    found: list[Comparison], full: _Rated, policy_quality: Mapping[int, pa.Table], answers: Answers, answer: str
+    found: list[Comparison], full: Rated, policy_quality: Mapping[int, pa.Table], answers: Answers, answer: str
 ) -> Figure | None:
     if not found:
         return None
@@ -231,7 +169,7 @@ def _figure(
 
 
 def _level_rows(
-    found: list[Comparison], full: _Rated, answers: Answers, policy_quality: Mapping[int, pa.Table]
+    found: list[Comparison], full: Rated, answers: Answers, policy_quality: Mapping[int, pa.Table]
 ) -> list[tuple[str, Interval, int]]:
     """Before RL and the full set, both over the cells of the other methods, then each method."""
     cells = {cell for method, tables in answers.items() if method != "full" for cell in tables}
@@ -248,17 +186,6 @@ def _level_rows(
     return [row for row in rows if row[1].value is not None]
 
 
-def seeds_text(found: Mapping[str, Comparison]) -> str:
-    """What the exact test over seeds says of some named differences; each stands for itself, uncorrected."""
-    n = max((one.seeds.n for one in found.values()), default=0)
-    if n < 2:
-        return "over seeds: not testable"
-    if n < MIN_SEEDS:
-        return f"over {n} seeds no difference can be separated at 95%"
-    clear = [name for name, one in found.items() if one.seeds.p is not None and one.seeds.p < 0.05]
-    return f"over {n} seeds, uncorrected: {listing(clear) or 'none'} separated at 95%"
-
-
 def _answer(found: list[Comparison], adjusted: list[float | None]) -> str:
     known = [(one, p) for one, p in zip(found, adjusted, strict=True) if one.relative.value is not None]
     if not known:
@@ -267,7 +194,7 @@ def _answer(found: list[Comparison], adjusted: list[float | None]) -> str:
     def name(one: Comparison) -> str:
         return f"{method_name(one.method)} ({number(one.relative.value, 1, signed=True, percent=True)})"
 
-    clear = [one for one, p in known if one.difference.excludes(0) and p is not None and p < 0.05]
+    clear = [one for one, p in known if one.clear(p)]
     better = [name(one) for one in clear if (one.difference.value or 0) > 0]
     worse = [name(one) for one in clear if (one.difference.value or 0) < 0]
     rest = [name(one) for one, _ in known if one not in clear]

@@ -27,13 +27,15 @@ def truth(
     pair: Cell,
     baselines: Mapping[str, pa.Table] | None = None,
     forms: tuple[str, ...] = FORMS,
+    answers: pa.Table | None = None,
 ) -> Finding:
     """AUC and rank correlation of low scores with the pair's real mismatch on its own answers.
 
     `scores` are SEAM_SCORES of one pair by variant; `mismatch` has `id` and `mismatch` (see `mismatch_of_samples`; null
-    where unknown); `baselines` are SELECTED tables of other methods (low score = filtered first). A positive of the AUC
-    is an instruction whose mismatch lies above the median. Both measures are of minus the score, so that AUC > 0.5 and
-    correlation > 0 mean: a low score predicts mismatch. Mann-Whitney's p is corrected over all scores (Holm).
+    where unknown); `baselines` are SELECTED tables of other methods (low score = filtered first); of the sampled
+    `answers` those without a `reward` are counted by `reason`. A positive of the AUC is an instruction whose mismatch
+    lies above the median. Both measures are of minus the score, so that AUC > 0.5 and correlation > 0 mean: a low score
+    predicts mismatch. Mann-Whitney's p is corrected over all scores (Holm).
     """
     others = baselines or {}
     real = {i: m for i, m in columns(mismatch, "id", "mismatch") if m is not None}
@@ -76,7 +78,8 @@ def truth(
             *_caveats(others),
             *small_sample(n, "instruction"),
         ),
-        nulls=_nulls(scores, others, mismatch, forms),
+        nulls=_nulls(scores, others, mismatch, forms)
+        | count_nulls([] if answers is None else [answers], "reward", "sampled answer without a reward"),
         more=contest.table(),
         headline=_headline(found),
         numbers={k: v for one in found for k, v in one.numbers().items()}
@@ -132,7 +135,7 @@ def _nulls(
     for method in in_order(baselines):
         counted |= count_nulls([baselines[method]], "score", f"{method_name(method)} score missing")
     unknown = mismatch.column("mismatch").null_count
-    return counted | ({"instruction whose sampled answers do not differ in quality": unknown} if unknown else {})
+    return counted | ({"instruction whose rewarded answers do not differ in quality": unknown} if unknown else {})
 
 
 def _headline(found: list[Prediction]) -> tuple[str, str] | None:

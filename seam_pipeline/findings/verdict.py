@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from ._claims import CLAIMS, VERDICTS, Claim, Judged, judged
+from ._claims import CLAIMS
 from ._finding import Finding, Row
 from ._format import count, listing
+from ._judged import VERDICTS, Claim, Judged, judged
 from ._names import VARIANTS
+from ._statistics import p_number
 
 Numbers = Mapping[str, Mapping[str, float | None]]
 """Of each finding by its key: `Finding.numbers`."""
@@ -27,17 +29,24 @@ def verdict(numbers: Numbers, form: str = "log") -> Finding:
         question="Which of the paper's claims does this study confirm?",
         answer=answer,
         figure=None,
-        columns=("claim", "verdict", "measured", "95% CI", "n", "the paper"),
+        columns=("claim", "verdict", "measured", "95% CI", "the paper", "n", "p (Holm)", "p over seeds",
+                 "effect size"),
         rows=tuple(_row(one) for one in found),
         n=tested,
         interval="Per claim in the table, from its own section.",
         paper="Filtering by SEAM +4.5%, augmentation +4%, a mismatch with 35% of the preferences (abstract).",
         caveats=(
             "Not separated means that neither the claim nor its opposite is shown, not that there is no effect.",
+            "p is corrected by Holm over what its section tests together (all selection methods, all filter rates, all "
+            "scores, ...), not over this table; the two bends need a test of both at once before. Intervals are not "
+            "corrected. Of claims that two things are alike there is no p: the whole interval must lie in the band.",
             "Claims about filtering, augmentation and cycles need p < 0.05 over questions (Holm) and over seeds "
-            "(uncorrected); six seeds are the fewest that can reach it. Below two nothing about runs is testable.",
-            "Those seeds are of RL: policies, reward models, bases and augmented models are trained once, except in "
-            "the cross-validation.",
+            "(uncorrected, since six seeds, the fewest that can reach it, leave no room for a correction); that two "
+            "things are alike must hold for the interval over seeds too. Below two nothing about runs is testable.",
+            "Those seeds are of RL: policies, reward models and augmented models are trained once, except in the "
+            "cross-validation. Each size of base is trained once, so its claims are not testable.",
+            "Effect sizes: Cohen's d_z of paired differences over the n of the row, Cohen's h of a rate against its "
+            "level, r = 2 AUC − 1; a dash where the measured number is its own effect size.",
         ),
         unit="tested claim",
         headline=(f"{confirmed} of {tested}", "tested claims confirmed"),
@@ -66,8 +75,11 @@ def _row(one: Judged) -> Row:
         f"{one.word} ({one.why})" if one.why else one.word,
         one.text,
         "–" if ends.low is None else ends.range_text(claim.digits, signed=claim.signed, percent=claim.percent),
-        ends.n or None,
         claim.paper,
+        ends.n or None,
+        p_number(one.p),
+        p_number(one.seed_p),
+        one.effect,
     )
 
 

@@ -7,10 +7,13 @@ import pyarrow as pa
 from seam_pipeline.report.charts import Series, ladder
 from seam_pipeline.report.figures import Figure
 
-from ._finding import Finding
+from ._finding import Finding, Table
 from ._format import number
-from ._statistics import Interval, mean_interval
+from ._length_control import compare_at_equal_length, controlled_table, equal_length_row, for_seeds_of
+from ._statistics import Interval, difference_interval, effect_text, mean_interval
 from ._tables import Cell, by_id, count_nulls, judge_caveats, paired, rating_label, ratings, small_sample
+
+BEST = (1, 1)
 
 
 def without_rl(
@@ -61,20 +64,34 @@ def without_rl(
         ),
         nulls=count_nulls(tables, "rating", "answer without a rating"),
         unit="test question",
+        more=_at_equal_length(tuned[best], before[best], after_rl.get((best, best))),
         numbers={"gain": gain.value, "rl_less_dpo": against.value},
     )  # fmt: skip
 
 
 def _difference(a: Mapping[str, float], b: Mapping[str, float]) -> Interval:
     more, less = paired(a, b)
-    return mean_interval(more - less)
+    return difference_interval(more - less)
+
+
+def _at_equal_length(tuned: pa.Table, before: pa.Table, after_rl: pa.Table | None) -> tuple[Table, ...]:
+    """DPO, which tends to longer answers, and RL, on the best policy's pair."""
+    found = {"DPO less SFT": (tuned, before)}
+    if after_rl is not None:
+        found["RL less DPO"] = (after_rl, for_seeds_of(after_rl, tuned))
+    rows = [
+        equal_length_row(name, compare_at_equal_length({BEST: a}, {BEST: b})) for name, (a, b) in found.items()
+    ]  # fmt: skip
+    return (controlled_table("the latter, for the best policy", rows),)
 
 
 def _answer(gain: Interval, against: Interval) -> str:
     moved = "raises" if (gain.value or 0) > 0 else "lowers"
     sure = "" if gain.excludes(0) else ", not separated from 0 at 95%"
-    first = f"DPO {moved} the best policy's mean rating by {number(gain.value, signed=True)}{sure}"
+    size = f"{number(gain.value, signed=True)}{effect_text(gain.dz)}"
+    first = f"DPO {moved} the best policy's mean rating by {size}{sure}"
     if against.value is None:
         return f"{first}; RL was not run on its pair."
     apart = "" if against.excludes(0) else ", not separated at 95%"
-    return f"{first}; RL on the full set is {number(against.value, signed=True)} against it{apart}."
+    effect = effect_text(against.dz)
+    return f"{first}; RL on the full set is {number(against.value, signed=True)} against it{effect}{apart}."

@@ -1,5 +1,8 @@
 """A policy's answers to held-out questions, rated."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import pyarrow as pa
 
 from .. import tables
@@ -10,20 +13,32 @@ from ..progress import Progress, silent
 from ._rating import Judge, JudgedRow
 
 
-def judged_answers(
-    policy: Policy, questions: pa.Table, settings: Evaluation, judge: Judge, seed: int, progress: Progress = silent
-) -> pa.Table:
-    """Generate one answer per question (rows of tables.RL) and rate it; returns tables.ANSWERS."""
-    rows = questions.to_pylist()
-    written = generate(
+class Written(NamedTuple):
+    """A policy's answer, and how many tokens it sampled for it."""
+
+    text: str
+    n_tokens: int
+
+
+def written_answers(
+    policy: Policy, questions: pa.Table, settings: Evaluation, seed: int, progress: Progress = silent
+) -> list[Written]:
+    """One answer per question."""
+    found = generate(
         policy,
-        [row["instruction"] for row in rows],
+        questions["instruction"].to_pylist(),
         max_new_tokens=settings.max_new_tokens,
         temperature=settings.temperature,
         batch_size=settings.batch_size,
         seed=seed,
         progress=progress,
     )
+    return [Written(answer.text, answer.n_tokens) for answer in found]
+
+
+def judged_answers(questions: pa.Table, written: Sequence[Written], judge: Judge, seed: int) -> pa.Table:
+    """Rate one answer per question (rows of tables.RL); returns tables.ANSWERS."""
+    rows = questions.to_pylist()
     ratings = judge.rate(
         [
             JudgedRow(row["id"], row["instruction"], row["golden_response"], answer.text)

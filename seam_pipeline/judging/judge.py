@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ..errors import SeamError
 from ..experiment import Judge as JudgeSettings
+from ..llm.usage import Usage
 from ._rating import Judge
 
 
@@ -14,10 +15,12 @@ def make_judge(
     rate: Callable[[str, str], float] | None = None,
     cache_path: Path | None = None,
     device: str = "cpu",
+    used: Callable[[Usage], None] = lambda usage: None,
 ) -> Judge:
     """The judge of an experiment.
 
-    rate: the testbed's true rating of (instruction, response), for `gold`. cache_path: reply cache, for `openai`.
+    rate: the testbed's true rating of (instruction, response), for `gold`. cache_path: reply cache, for `openai`;
+    used: told what that judge's requests did and cost, all of them so far.
     Raises SeamError when the judge lacks what it needs.
     """
     if settings.kind == "gold":
@@ -34,4 +37,4 @@ def make_judge(
         raise SeamError("judge.kind: openai needs judge.endpoint and a place for its reply cache.")
     from .openai import OpenAIJudge
 
-    return OpenAIJudge(settings.endpoint, cache_path, settings.template)
+    return OpenAIJudge(settings.endpoint, cache_path, settings.template, used)

@@ -1,27 +1,35 @@
 """A language model as the judge: single answers, explanation first, `Rating: [[n]]` last (SPEC section 5)."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from ..experiment import LLMEndpoint
 from ..llm.client import ChatClient, Reply, user
 from ..llm.template import fill, load_template
+from ..llm.usage import Usage
 from ..progress import Progress, silent
 from ._material import fence_for, set_apart
 from ._rating import EMPTY, JudgedRow, Rating
 
+PURPOSE = "judge"
+"""The account that judges' requests are booked to."""
 _RATING = re.compile(r"\[\[\s*([+-]?[0-9]+(?:\.[0-9]+)?)\s*\]\]")
 
 
 @dataclass(frozen=True)
 class AskingJudge:
-    """A judge behind any OpenAI-compatible server; replies are kept in `cache_path`."""
+    """A judge behind any OpenAI-compatible server; replies are kept in `cache_path`.
+
+    `used` is told after each call, and where one fails, what all calls so far did and cost.
+    """
 
     endpoint: LLMEndpoint
     cache_path: Path
     template: str | None = None
+    used: Callable[[Usage], None] = lambda usage: None
 
     @property
     def name(self) -> str:
@@ -30,8 +38,14 @@ class AskingJudge:
 
     def replies(self, prompts: Sequence[str], progress: Progress) -> Iterator[Reply]:
         """One reply per prompt, in their order."""
-        asked = [user(prompt) for prompt in prompts]
-        return iter(ChatClient(self.endpoint, self.cache_path, "judge").complete_many(asked, progress))
+        try:
+            return iter(self._client.complete_many([user(prompt) for prompt in prompts], progress))
+        finally:
+            self.used(self._client.usage)
+
+    @cached_property
+    def _client(self) -> ChatClient:
+        return ChatClient(self.endpoint, self.cache_path, PURPOSE)
 
 
 class OpenAIJudge(AskingJudge):
@@ -39,9 +53,14 @@ class OpenAIJudge(AskingJudge):
 
     def rate(self, rows: Sequence[JudgedRow], progress: Progress = silent) -> list[Rating]:
         """One rating per row; null with the reason where the server failed or gave no rating from 1 to 10."""
-        text = load_template(self.template, "seam_pipeline.judging", "single_answer.txt", ("instruction", "response"))
+        text = read_template(self.template)
         replies = self.replies([judge_prompt(text, row) for row in rows if row.response.strip()], progress)
         return [read_rating(next(replies)) if row.response.strip() else EMPTY for row in rows]
+
+
+def read_template(path: str | None) -> str:
+    """The user's prompt template, or the shipped one. Raises SeamError for one that can't be used."""
+    return load_template(path, "seam_pipeline.judging", "single_answer.txt", ("instruction", "response"))
 
 
 def judge_prompt(template: str, row: JudgedRow) -> str:

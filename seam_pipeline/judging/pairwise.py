@@ -11,6 +11,7 @@ from .. import tables
 from ..experiment import Judge as JudgeSettings
 from ..llm.client import Reply
 from ..llm.template import fill, load_template
+from ..llm.usage import Usage
 from ..progress import Progress, silent
 from ._material import fence_for, set_apart
 from ._rating import Judge, JudgedRow, Rating
@@ -33,11 +34,12 @@ def make_pair_judge(
     cache_path: Path | None = None,
     template: str | None = None,
     device: str = "cpu",
+    used: Callable[[Usage], None] = lambda usage: None,
 ) -> PairJudge:
     """The pair judge of an experiment, `template` its prompt file; other arguments and errors as in `make_judge`."""
     if settings.kind == "openai" and settings.endpoint is not None and cache_path is not None:
-        return OpenAIPairJudge(settings.endpoint, cache_path, template)
-    return RatingPairJudge(make_judge(settings, rate=rate, cache_path=cache_path, device=device))
+        return OpenAIPairJudge(settings.endpoint, cache_path, template, used)
+    return RatingPairJudge(make_judge(settings, rate=rate, cache_path=cache_path, device=device, used=used))
 
 
 def verdicts(answers: pa.Table, golden: dict[str, str], judge: PairJudge, progress: Progress = silent) -> pa.Table:
@@ -95,7 +97,7 @@ class OpenAIPairJudge(AskingJudge):
 
     def decide(self, pairs: Sequence[Pair], progress: Progress = silent) -> list[Verdict]:
         """One verdict per pair: the one that both orders give, else a tie (see `in_both_orders`)."""
-        text = load_template(self.template, *SHIPPED, _NEEDED)
+        text = read_template(self.template)
         plain = [plain_verdict(pair) for pair in pairs]
         asked = [
             pair_prompt(text, pair, swapped=swapped)
@@ -105,6 +107,11 @@ class OpenAIPairJudge(AskingJudge):
         ]
         replies = self.replies(asked, progress)
         return [known or in_both_orders(next(replies), next(replies)) for known in plain]
+
+
+def read_template(path: str | None) -> str:
+    """The user's prompt template for pairs, or the shipped one. Raises SeamError for one that can't be used."""
+    return load_template(path, *SHIPPED, _NEEDED)
 
 
 def pair_prompt(template: str, pair: Pair, *, swapped: bool) -> str:

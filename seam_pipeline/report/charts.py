@@ -82,7 +82,7 @@ def ladder(
         if reference is not None:
             _level(ax, *reference)
         if percent:
-            ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+            ax.yaxis.set_major_formatter(_percent)
         ax.margins(y=0.12)
         if len(series) > 1:
             _legend(ax)
@@ -171,18 +171,27 @@ def scatter(
     y_label: str,
     title: str = "",
     level: float | None = None,
+    upright: float | None = None,
+    y_ticks: Sequence[tuple[float, str]] | None = None,
     percent: bool = False,
     size: tuple[int, int] = WIDE,
 ) -> Panel:
-    """Points, with vertical interval bars where given; `percent` formats x."""
+    """Points, with vertical interval bars where given; `percent` formats x.
+
+    `level` and `upright` are a dashed horizontal and vertical line; `y_ticks` name places on a y that is a choice.
+    """
 
     def paint(ax: Any) -> None:
         _frame(ax, title, x_label, y_label, grid="both")
         ax.locator_params(axis="x", nbins=6)
         if percent:
-            ax.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f}%")
+            ax.xaxis.set_major_formatter(_percent)
         if level is not None:
             ax.axhline(level, color=LIGHT["muted"], linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        if upright is not None:
+            ax.axvline(upright, color=LIGHT["muted"], linewidth=1.2, linestyle=(0, (4, 3)), zorder=1)
+        if y_ticks is not None:
+            ax.set_yticks([at for at, _ in y_ticks], [label for _, label in y_ticks])
         for group in groups:
             keep = range(0, len(group.x), max(1, -(-len(group.x) // MAX_POINTS)))
             c, marker = colour(group.style), MARKERS[group.style % 7]
@@ -231,6 +240,11 @@ def _frame(ax: Any, title: str, x_label: str, y_label: str, grid: str = "y") -> 
     ax.set_ylabel(y_label)
     ax.grid(True, axis=grid)
     ax.tick_params(length=3)
+
+
+def _percent(value: float, _: Any = None) -> str:
+    """`2.5%` or `−5%`: no rounding that would make ticks look uneven."""
+    return f"{round(100 * value, 6):g}%".replace("-", "−")
 
 
 def _legend(ax: Any) -> None:

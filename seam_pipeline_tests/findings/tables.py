@@ -55,3 +55,9 @@ def seam(scores: Sequence[float | None], probs: Sequence[float | None] | None = 
             }
         )  # fmt: skip
     return pa.Table.from_pylist(rows, schema=schemas.SEAM_SCORES)
+
+
+def with_lengths(table: pa.Table, lengths: Sequence[int]) -> pa.Table:
+    """ANSWERS whose answers have these numbers of tokens."""
+    at = table.column_names.index("n_tokens")
+    return table.set_column(at, table.schema.field(at), pa.array(lengths, pa.int32()))

@@ -49,7 +49,7 @@ def test_the_three_numbers_of_each_base() -> None:
     assert [row[5] for row in rows[:2]] == ["3.00", "5.50"]
     assert [row[7] for row in rows[:2]] == ["50.0%", "75.0%"]
     assert [row[2] for row in rows[2:]] == ["60.5%", "60.7%", "60.4%"]
-    assert found.more[0].rows == (
+    assert found.more[1].rows == (
         ("the study's own", 3, 1, 1, 0, 0, 0),
         ("double", 3, 0, 0, 0, 1, 1),
     )
@@ -67,9 +67,28 @@ def test_largest_less_smallest_is_paired() -> None:
     assert found.numbers["match_change_n"] == 3
     assert found.numbers["policy_change"] == pytest.approx(((6 - 2) + (5 - 4)) / 2)
     assert found.numbers["reward_change"] == pytest.approx(3 / 4 - 2 / 4)
+    # Differences of the match 0, 1, 0: mean 1/3, standard deviation sqrt(1/3); of the rating 4 and 1.
+    assert found.more[0].rows[0][:5:3] == ("match rate", "+0.58")
+    assert found.numbers["match_change_dz"] == pytest.approx((1 / 3) / (1 / 3) ** 0.5)
+    assert found.numbers["policy_change_dz"] == pytest.approx(2.5 / 4.5**0.5)
+    assert found.numbers["match_change_trainings"] == 1
     assert "the policy's rating from 3.00 to 5.50" in found.answer
     assert "from 0.43 M to 1.60 M" in found.answer[0].lower() + found.answer[1:]
     assert Finding.from_dict(found.to_dict()).answer == found.answer
+
+
+def test_other_settings_than_the_size_are_said() -> None:
+    own = SMALL._replace(trained={"SFT learning_rate": 0.01, "SFT epochs": 2})
+    other = LARGE._replace(trained={"SFT learning_rate": 0.006, "SFT epochs": 2})
+    found = base_sizes(own, {"double": other})
+    said = (
+        "The bases differ in their trainings too, not in size alone: "
+        "SFT learning_rate 0.01 (the study's own), 0.006 (double)."
+    )
+    assert said in found.caveats
+    assert not any(
+        "not in size alone" in c for c in base_sizes(own, {"double": LARGE._replace(trained=own.trained)}).caveats
+    )
 
 
 def test_bases_are_ordered_by_size_and_the_own_may_be_the_largest() -> None:

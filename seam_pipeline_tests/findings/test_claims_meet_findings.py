@@ -6,18 +6,21 @@ import numpy as np
 import pytest
 
 from seam_pipeline.findings import Finding
-from seam_pipeline.findings._claims import CLAIMS, Claim
+from seam_pipeline.findings._claims import CLAIMS
+from seam_pipeline.findings._judged import Claim
 from seam_pipeline.findings.base_sizes import base_sizes
+from seam_pipeline.findings.candidate_likelihoods import candidate_likelihoods
 from seam_pipeline.findings.cross_validation import cross_validation
 from seam_pipeline.findings.cycles import cycles
 from seam_pipeline.findings.filter_rates import filter_rates
 from seam_pipeline.findings.less_is_more import less_is_more
 from seam_pipeline.findings.preference_match import preference_match
 from seam_pipeline.findings.quality_surface import quality_surface
+from seam_pipeline.findings.seamlessness import seamlessness
 from seam_pipeline.findings.selection_methods import selection_methods
 from seam_pipeline.findings.truth import truth
 
-from .tables import answers, seam
+from .tables import answers, likelihoods, seam
 from .test_augmentation import study
 from .test_base_sizes import LARGE, SMALL
 from .test_cross_validation import POLICIES, REWARDS
@@ -26,6 +29,9 @@ from .test_filter_rates import runs
 from .test_preference import ROWS, pairs
 from .test_rl_findings import _grid
 from .test_seam_findings import _mismatch
+
+METHODS = {"full": 4, "seam_gpt": 5, "seam_contrast": 5, "seam_adv": 4.5, "random": 4}
+SETS = {"llm": -1.0, "contrast": -3.0, "adversarial": -9.0}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +43,10 @@ def numbers() -> Mapping[str, Mapping[str, float | None]]:
         truth({"llm": seam([-v for v in real])}, _mismatch(real), pair=(1, 1)),
         preference_match(*pairs(ROWS)),
         less_is_more({"full": runs(4, 4), "matched": runs(5, 5)}, {1: {}}, 40),
-        selection_methods({"full": runs(4, 4), "seam_gpt": runs(5, 5), "random": runs(4, 4)}, {}),
-        filter_rates("seam_gpt", runs(4, 4), {0.4: runs(5, 5)}, {}, {}),
+        selection_methods({m: runs(level, level) for m, level in METHODS.items()}, {}),
+        filter_rates("seam_gpt", runs(4, 4), {0.4: runs(5, 5), 0.8: runs(3, 3)}, {}, {}),
+        candidate_likelihoods({v: {1: likelihoods({"a": [(t, 1)], "b": [(t - 1, 1)]})} for v, t in SETS.items()}),
+        seamlessness({"llm": {(1, 1): seam([-v for v in real]), (2, 2): seam([-v for v in real])}}),
         quality_surface(*_grid(lambda level, right: min(level, 4.0) + 2 * right, noise=0.02)),
         cross_validation(POLICIES, REWARDS),
         study(),

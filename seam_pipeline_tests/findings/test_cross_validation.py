@@ -40,6 +40,7 @@ REWARDS = {
         {
             "preference": {0: [("a", True), ("a", True), ("b", True), ("c", False)]},
             "sft": {0: [("a", True), ("b", False)]},
+            "rl": {0: [("a", True), ("b", False)]},
         }
     )
 }

@@ -59,6 +59,9 @@ def test_cycles_by_hand():
     assert found.numbers["seam_against_offline_seeds"] == 2
     assert found.rows[7][5] == 2  # only the seeds of the cycles
     assert [row[1] for row in found.more[0].rows] == ["+1.00", "+2.00", "+1.00"]
+    length = found.more[1]
+    assert [row[3] for row in length.rows] == [row[6] for row in length.rows] == ["+1.000", "+2.000", "+1.000"]
+    assert length.rows[0][1:3] == ("3.0", "3.0")
     assert "After 2 cycles SEAM-Contrast rates 6.00: +1.00 against the same cycles on all instructions" in found.answer
     assert found.answer.endswith("over 2 seeds no difference can be separated at 95%.")
     assert any("drawn once" in caveat for caveat in found.caveats)

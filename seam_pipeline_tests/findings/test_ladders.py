@@ -43,8 +43,13 @@ def test_reward_ladder():
     tables = {1: reward_quality([True] * 8 + [False] * 2), 2: reward_quality([True, None, False, None])}
     found = reward_ladder(tables, {1: 1000, 2: 0})
     assert [row[:3] for row in found.rows] == [(2, 0, "50.0%"), (1, 1000, "80.0%")]
-    assert found.rows[1][3] == "49.0% to 94.3%"
-    assert "not separated from chance at 95%" in found.answer
+    # Of ten questions eight are right: 50 to 100%, as of their binomial distribution.
+    assert found.rows[1][3:] == ("50.0% to 100.0%", 10, 10)
+    assert found.rows[0][4:] == (2, 2)
+    # Paired over the two questions that both answer: 0 and 1, so that 50% are gained.
+    assert found.numbers["gain"] == pytest.approx(0.5)
+    assert found.numbers["gain_dz"] == pytest.approx(0.5 / 0.5**0.5)
+    assert "+50.0%, d_z +0.71, not separated at 95%" in found.answer
     # The digits of "answer 1 is too long" and "answer 3 ..." do not make two reasons.
     assert found.nulls == {"pair without a verdict: answer n is too long": 2}
 

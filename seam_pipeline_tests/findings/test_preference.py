@@ -14,7 +14,7 @@ from seam_pipeline.findings.preference_match import preference_match
 from seam_pipeline.findings.selection_methods import selection_methods
 from seam_pipeline.judging.reference import NAME
 
-from .tables import answers, reward_quality
+from .tables import answers, reward_quality, with_lengths
 
 Pair = tuple[float | None, float | None, str | None, str | None]
 
@@ -93,6 +93,48 @@ def test_the_match_rises_with_the_margin_where_it_does() -> None:
     assert len(found.figure.panels) == 2
 
 
+def test_accuracy_has_instructions_for_units() -> None:
+    """Twelve right and twelve wrong pairs: of two instructions all or none, of 24 instructions a coin's."""
+    verdicts = [True] * 12 + [False] * 12
+    together = preference_match(*pairs(ROWS), quality=reward_quality(verdicts, per_question=12))
+    alone = preference_match(*pairs(ROWS), quality=reward_quality(verdicts))
+    name = "the reward model on its own test pairs (n: their questions)"
+    by_name = [{row[0]: row[1:] for row in one.rows}[name] for one in (together, alone)]
+    assert by_name[0] == ("50.0%", "0.0% to 100.0%", 2)
+    assert by_name[1][2] == 24
+    assert by_name[1][1] != by_name[0][1]
+
+
+def test_the_scatter_is_of_reward_differences_against_the_preference() -> None:
+    """Also off the testbed; with a truth there is a panel more."""
+    found = preference_match(*pairs(ROWS))
+    assert found.figure is not None
+    (scatter,) = found.figure.panels
+    for label in ("reward of answer 1 less answer 2", "preferred answer", "answer 1", "tie", "match (3)"):
+        assert f">{label}<" in scatter.svg, label
+    known = preference_match(*pairs(ROWS), gold={f"q{k}": 1.0 for k in range(len(ROWS))})
+    assert known.figure is not None
+    assert len(known.figure.panels) == 2
+    assert ">true rating difference<" in known.figure.panels[1].svg
+
+
+def test_the_longer_answer_is_a_baseline() -> None:
+    answers_of, rewards, verdicts = pairs([(2.0, 1.0, "1", None), (2.0, 1.0, "2", None), (2.0, 1.0, "1", None)])
+    texts = pa.array(["long answer", "long answer", "one"])  # the third is as long as the other
+    at = answers_of.column_names.index("response_1")
+    answers_of = answers_of.set_column(at, answers_of.schema.field(at), texts)
+    row = next(r for r in preference_match(answers_of, rewards, verdicts).rows if "longer" in str(r[0]))
+    assert (row[1], row[3]) == ("50.0%", 2)
+
+
+def test_a_match_rate_is_tested_against_the_papers_by_hand() -> None:
+    found = preference_match(*pairs([(2.0, 1.0, "1", None)] * 4))
+    rarer = 4 * 0.65 * 0.35**3 + 0.35**4  # one match or none
+    assert found.numbers["match_rate_p"] == pytest.approx(0.65**4 + rarer)
+    # 2 asin 1 - 2 asin sqrt 0.65
+    assert found.numbers["match_rate_h"] == pytest.approx(3.14159 - 2 * 0.93774, abs=1e-4)
+
+
 def test_nothing_decided_is_said() -> None:
     found = preference_match(*pairs([(1.0, 1.0, "1", None), (1.0, 2.0, "tie", None)]))
     assert "No pair has both a preference and a reward difference (tie 1 and reward tie 1)" in found.answer
@@ -113,7 +155,12 @@ def test_equal_length_by_hand() -> None:
     slope = 2 / (np.tanh(3.0) - np.tanh(1.0))
     assert found.value == pytest.approx(2 - slope * np.tanh(1.0))
     assert at_equal_length([1.0, 3.0], [0.0, 0.0]).value == 2.0
-    assert at_equal_length([1.0, 3.0], [5.0, 5.0]) == (None, None, None, 2)  # always 5 longer: nothing to tell apart
+    assert at_equal_length([1.0, 3.0], [5.0, 5.0])[:4] == (
+        None,
+        None,
+        None,
+        2,
+    )  # always 5 longer: nothing to tell apart
     assert at_equal_length([], []).value is None
 
 
@@ -123,9 +170,9 @@ def test_a_pure_gain_of_length_vanishes_at_equal_length() -> None:
 
     rng = np.random.default_rng(0)
     longer = rng.normal(4, 3, 300)
-    shorter = {(1, 1): _with_lengths(answers({0: [5.0] * 300}), [10] * 300)}
+    shorter = {(1, 1): with_lengths(answers({0: [5.0] * 300}), [10] * 300)}
     rating = 5 + 2 * np.tanh(np.round(longer) / np.round(longer).std())
-    ours = {(1, 1): _with_lengths(answers({0: rating.tolist()}), [10 + round(v) for v in longer])}
+    ours = {(1, 1): with_lengths(answers({0: rating.tolist()}), [10 + round(v) for v in longer])}
     found = compare_at_equal_length(ours, shorter)
     assert found.plain.value is not None
     assert found.plain.value > 1
@@ -134,14 +181,9 @@ def test_a_pure_gain_of_length_vanishes_at_equal_length() -> None:
     tables_of = {t.caption: t for t in selection_methods({"full": shorter, "seam_gpt": ours}, {}).more}
     (row,) = next(t for caption, t in tables_of.items() if "at equal length" in caption).rows
     assert row[0] == "SEAM-GPT"
-    assert row[5] == "0.000"
+    assert row[6] == "0.000"
     ladder = policy_ladder({1: ours[1, 1], 2: shorter[1, 1]}, {1: 100, 2: 0})
-    assert ladder.more[0].rows[0][5] == "0.000"
-
-
-def _with_lengths(table: pa.Table, lengths: list[int]) -> pa.Table:
-    at = table.column_names.index("n_tokens")
-    return table.set_column(at, table.schema.field(at), pa.array(lengths, pa.int32()))
+    assert ladder.more[0].rows[0][6] == "0.000"
 
 
 def test_less_is_more_pairs_what_all_methods_have() -> None:
@@ -154,7 +196,7 @@ def test_less_is_more_pairs_what_all_methods_have() -> None:
     rows = {row[0]: row for row in found.rows}
     matched = rows["Matched less full set"]
     assert matched[1:5] == (1, 2, 7.0, "+1.500")
-    assert matched[8] == "p = 0.50 over 2 seeds; at best 0.5"
+    assert matched[9] == "p = 0.50 over 2 seeds, d_z +2.12; at best 0.5"  # 1 and 2: 1.5 over sqrt(0.5)
     assert rows["As many at random less full set"][4] == "+0.500"
     assert rows["Matched less as many at random"][4] == "+1.000"
     assert found.more[0].rows == ((1, 10, 2, 8, 1, 2, 1, 0, 0, 0, 6),)
@@ -163,7 +205,18 @@ def test_less_is_more_pairs_what_all_methods_have() -> None:
     one_seed = less_is_more(
         {"full": {(1, 1): answers({0: base})}, "matched": {(1, 1): answers({0: base})}}, outcomes, 10
     )
-    assert one_seed.rows[0][8] == "not testable (1 seed)"
+    assert one_seed.rows[0][9] == "not testable (1 seed)"
+    assert one_seed.rows[0][6] == "–"  # no scatter, no effect size
+
+
+def test_less_is_more_shows_effect_sizes_by_hand() -> None:
+    """Differences 0, 1, 2, 3 over questions: mean 1.5, standard deviation sqrt(5 / 3)."""
+    full, matched = {(1, 1): answers({0: [4.0] * 4})}, {(1, 1): answers({0: [4.0, 5.0, 6.0, 7.0]})}
+    found = less_is_more({"full": full, "matched": matched}, {1: {"a": "mismatch"}}, 4)
+    assert found.rows[0][6] == "+1.16"
+    assert "d_z +1.16" in found.answer
+    assert "d_z +1.16" in found.interval
+    assert found.numbers["matched_over_full_dz"] == pytest.approx(1.5 / (5 / 3) ** 0.5)
 
 
 def ratings(per_policy: dict[int, list[float | None]], judge: str) -> pa.Table:

@@ -18,13 +18,13 @@ def test_selection_pairs_cells_seeds_and_questions():
     # Shares only cell (1, 1) and the rated triples: +1 on q0 and q1 in both seeds.
     gpt = {(1, 1): answers({0: [5, 7, None], 1: [5, 7, None]})}
     found = selection_methods({"full": full, "seam_gpt": gpt}, {1: answers({0: [4, 4, 4]})})
-    method, cells, runs, rating, difference, interval, relative, _, seeds, dz = found.rows[0]
+    method, cells, runs, rating, difference, interval, dz, relative, _, seeds = found.rows[0]
     assert (method, cells, runs, rating) == ("SEAM-GPT", 1, 2, 6.0)
     assert (difference, interval) == ("+1.000", "+1.000 to +1.000")
     assert relative == "+20.0%"
     assert (seeds, dz) == ("p = 0.50 over 2 seeds; at best 0.5", "–")  # no scatter, no effect size
     assert found.nulls == {"answer without a rating: no reply": 2}
-    assert found.headline == ("+20.0%", "SEAM-GPT against full")
+    assert found.headline == ("+20.0%", "rating, RL after filtering by SEAM-GPT against all")
 
 
 def test_six_seeds_can_separate_and_five_cannot():
@@ -36,12 +36,12 @@ def test_six_seeds_can_separate_and_five_cannot():
     six, five = run(6), run(5)
     assert six.numbers["seam_gpt_relative_seed_p"] == pytest.approx(2 / 64)
     assert five.numbers["seam_gpt_relative_seed_p"] == pytest.approx(2 / 32)
-    assert any("2/32" in caveat for caveat in five.caveats)
-    assert not any("2/32" in caveat for caveat in six.caveats)
+    assert any("fewer than 6 cannot reach" in caveat for caveat in five.caveats)
+    assert not any("cannot reach" in caveat for caveat in six.caveats)
     assert "over 6 seeds, uncorrected: SEAM-GPT separated at 95%" in six.answer
     assert "over 5 seeds no difference can be separated at 95%" in five.answer
     # Differences 0.5 and 0.6 by turns: mean 0.55, standard deviation sqrt(6 * 0.05^2 / 5).
-    assert six.numbers["seam_gpt_relative_dz"] == pytest.approx(0.55 / (0.015 / 5) ** 0.5)
+    assert six.numbers["seam_gpt_relative_seed_dz"] == pytest.approx(0.55 / (0.015 / 5) ** 0.5)
 
 
 def test_selection_speaks_of_what_it_knows():
@@ -62,7 +62,18 @@ def test_selection_speaks_of_what_it_knows():
     assert "over seeds: not testable" in found.answer
     assert "by point estimate: GPT > Adv" in found.answer
     assert "Perplexity" not in found.answer
-    assert all(row[8].startswith("not testable") for row in found.rows)
+    assert all(row[9].startswith("not testable") for row in found.rows)
+
+
+def test_variants_are_compared_with_each_other_and_with_random():
+    methods = {"full": [4, 4], "seam_gpt": [6, 8], "seam_contrast": [5, 5], "random": [5, 6]}
+    found = selection_methods({m: {(1, 1): answers({0: v, 1: v})} for m, v in methods.items()}, {})
+    rows = {row[0]: row for row in found.more[1].rows}
+    assert list(rows) == ["SEAM-GPT less Random", "SEAM-Contrast less Random", "SEAM-GPT less SEAM-Contrast"]
+    # 1 and 3 more than Contrast's 5: mean 2, standard deviation sqrt 2, 2 of 5.
+    assert rows["SEAM-GPT less SEAM-Contrast"][2::2][:2] == ("+2.000", "+1.41")
+    assert found.numbers["seam_gpt_over_seam_contrast"] == pytest.approx(0.4)
+    assert found.numbers["seam_gpt_over_random"] == pytest.approx(1.5 / 5.5)
 
 
 def test_selection_without_a_rival():
@@ -90,7 +101,10 @@ def test_a_plane_with_a_plateau_flattens_where_the_plateau_begins():
     del cells[5, 2]
     found = quality_surface(cells, policies, rewards)
     assert len(found.rows) == 24
-    assert [row[7] for row in found.rows] == [30] * 24
+    assert [row[8] for row in found.rows] == [30] * 24
+    # Q_PM's five levels permuted: as far apart from no order are the two orders of 120 that the plateau ties.
+    assert found.numbers["q_pm_rank"] > 0.8
+    assert found.numbers["q_pm_rank_p"] < 0.05
     plane, bent = found.more[0].rows
     assert plane[:3] == ("plane", 24, 3)
     assert bent[2] == 7
@@ -147,7 +161,11 @@ def test_gains_are_against_the_cells_own_policy():
     cells, policies, rewards = _grid(lambda level, right: min(level, 4.0) + 1)
     found = quality_surface(cells, policies, rewards)
     assert found.numbers["pm01_rm01"] == pytest.approx(3.0)
-    assert found.rows[0][5:7] == ("+1.00", "+1.00 to +1.00")
+    assert found.rows[0][5:8] == ("+1.00", "+1.00 to +1.00", "–")
+    length = found.more[-1]
+    assert len(length.rows) == 25
+    assert length.rows[0][0] == "PM 1 / RM 1"
+    assert length.rows[0][3] == length.rows[0][6] == "+1.000"
     # (4, *) saturate at 5 = Q_PM 5: no gain; rank 5 falls below its policy.
     assert "RL made 15 better and 5 worse" in found.answer
 

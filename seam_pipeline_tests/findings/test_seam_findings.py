@@ -100,11 +100,19 @@ def test_truth_finds_a_planted_signal_and_no_other():
     assert found.rows[0][4:7] == ("+1.00", "p < 0.001", "+1.00")
     assert found.answer.startswith("Yes for 1 of 2 scores")
     assert found.n == 119
-    assert found.nulls == {"instruction whose sampled answers do not differ in quality": 1}
+    assert found.nulls == {"instruction whose rewarded answers do not differ in quality": 1}
     nothing = truth({"contrast": noise}, mismatch, pair=(1, 1), forms=("log",))
     assert nothing.answer.startswith("No: none of 1 scores")
     backwards = truth({"llm": seam([float(v) for v in real])}, mismatch, pair=(1, 1), forms=("log",))
     assert "the wrong way round: SEAM-GPT log (0.00)" in backwards.answer
+
+
+def test_truth_counts_the_answers_without_a_reward():
+    reasons = [None, "the response is empty", "the response is empty"]
+    answers = pa.table({"reward": [1.0, None, None], "reason": reasons})
+    scores = {"llm": seam([-float(v) for v in range(8)])}
+    found = truth(scores, _mismatch([v / 8 for v in range(8)]), pair=(1, 1), answers=answers)
+    assert found.nulls == {"sampled answer without a reward: the response is empty": 2}
 
 
 def test_truth_corrects_over_all_scores_by_hand():

@@ -62,7 +62,8 @@ def test_sign_flip_by_hand():
     # Of the 8 sign patterns of (1, 2, 3) only +++ and --- reach |sum| 6.
     found = s.sign_flip([1.0, 2.0, 3.0])
     assert found.p == pytest.approx(0.25)
-    assert found.text == "p = 0.25 over 3 seeds; at best 0.25"
+    assert found.dz == pytest.approx(2.0)  # mean 2, standard deviation 1
+    assert found.text == "p = 0.25 over 3 seeds, d_z +2.00; at best 0.25"
     assert s.sign_flip([1.0] * 6).p == pytest.approx(2 / 64)
     # (1, -2): |sum| 1; flips give 3, 1, 1, 3: all reach it.
     assert s.sign_flip([1.0, -2.0]).p == pytest.approx(1.0)
@@ -95,9 +96,29 @@ def test_holm_by_hand():
     assert s.holm([0.9, 0.8]) == [1.0, 1.0]
 
 
+def test_effect_size_of_paired_differences_by_hand():
+    # 1, 2, 3: mean 2, standard deviation 1.
+    interval = s.difference_interval([1.0, 2.0, 3.0])
+    assert (interval.value, interval.dz) == pytest.approx((2.0, 2.0))
+    assert interval.difference_cells(1)[::2] == ("+2.0", "+2.00")
+    assert interval.text(1, signed=True).endswith(", d_z +2.00)")
+    assert interval.scaled(0.5).dz == interval.dz
+    assert s.wilcoxon([1.0, 2.0, 3.0]).dz == pytest.approx(2.0)
+    assert s.difference_interval([1.0, 1.0]).dz is None  # no scatter
+    assert s.difference_interval([1.0]).difference_cells() == ("+1.00", "no interval", "–")
+    assert "d_z" not in s.mean_interval([1.0, 2.0, 3.0]).text()  # a level is no difference
+
+
+def test_students_interval_by_hand():
+    # Mean 2, standard deviation 1, t(0.975, 2) = 4.3027: 4.3027 / sqrt(3) = 2.4842.
+    assert s.t_interval([1.0, 2.0, 3.0])[:3] == pytest.approx((2.0, 2 - 2.4842, 2 + 2.4842), abs=1e-4)
+    assert s.t_interval([1.0])[1] is None
+
+
 def test_interval_text():
     interval = s.Interval(-0.5, -1.0, 0.001, 9)
     assert interval.text(1, signed=True) == "−0.5 (95% CI −1.0 to 0.0)"
     assert not interval.excludes(0)
     assert s.Interval(0.6, 0.55, 0.65, 9).range_text(0, percent=True) == "55% to 65%"
     assert s.p_text(0.0001) == "p < 0.001"
+    assert [s.p_number(p) for p in (0.0001, 0.0312, 0.2, None)] == ["< 0.001", "0.031", "0.20", "–"]

@@ -21,6 +21,11 @@ def test_differences_are_paired_over_questions():
     found = without_rl(tuned, before, rl)
     assert found.numbers["gain"] == pytest.approx(((3 - 2) + (6 - 4)) / 2)
     assert found.numbers["rl_less_dpo"] == pytest.approx(((4 - 3) + (5 - 6)) / 2)
+    # DPO less SFT: 1 and 2, mean 1.5, standard deviation sqrt 0.5; all answers are equally long.
+    assert "d_z +2.12" in found.interval
+    dpo, after = found.more[0].rows
+    assert dpo[3] == dpo[6] == "+1.500"
+    assert (after[0], after[3]) == ("RL less DPO", "0.000")
     assert [row[:4] for row in found.rows] == [(1, 3.0, 4.5, 4.5), (2, 1.0, 1.5, None)]
     assert found.nulls == {"answer without a rating: no": 1}
     assert Finding.from_dict(found.to_dict()).answer == found.answer
