@@ -5,17 +5,23 @@ import shutil
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import SeamError
-from ..experiment import Experiment, FileData, LLMEndpoint, load_experiment
+from ..experiment import BaseModelSettings, Experiment, FileData, LLMEndpoint, load_experiment
 from ..llm.key import address, find_key
 from ..versions import versions
 from ._options import data_option, experiment_option
 
+if TYPE_CHECKING:
+    from ..defs._study import Study
+
 Finding = tuple[bool, str]
 """(is it well, what)."""
+TRACKERS = {"mlflow": "mlflow-skinny"}
+"""Packages with another name than their tracker."""
 
 
 @click.command()
@@ -23,28 +29,41 @@ Finding = tuple[bool, str]
 @data_option()
 def doctor(experiment_name: str | None) -> None:
     """Check packages, models, data, keys and disk for an experiment; exit status 1 when something is missing."""
+    from ..defs._home import open_store
+    from ..defs._refusals import refusals
+    from ..defs.graph import build_study
+
     experiment = load_experiment(experiment_name)
+    study = build_study(experiment)
     well = True
-    for good, text in examine(experiment):
+    for sentence in refusals(study, open_store(experiment)):
+        well = False
+        click.secho(f"REFUSED {sentence}", fg="red")
+    for good, text in examine(study):
         well &= good
         click.secho(f"{'ok     ' if good else 'MISSING'} {text}", fg=None if good else "red")
     if not well:
         raise click.exceptions.Exit(1)
 
 
-def examine(experiment: Experiment) -> Iterator[Finding]:
+def examine(study: "Study") -> Iterator[Finding]:
     """Every need of the experiment and whether it is met."""
-    yield from _packages(experiment)
+    from ..defs._refusals import bases_of, endpoints_of
+
+    experiment, endpoints = study.experiment, endpoints_of(study)
+    yield from _packages(experiment, bool(endpoints))
     yield from _device(experiment)
-    yield from _base(experiment)
+    for where, base in bases_of(study).items():
+        yield _base(where, base)
     yield from _posts(experiment)
     yield from _embedding(experiment)
     yield from _attacks(experiment)
-    yield from _endpoints(experiment)
+    yield from _annotations(experiment)
+    yield from _endpoints(endpoints)
     yield from _disk()
 
 
-def _packages(experiment: Experiment) -> Iterator[Finding]:
+def _packages(experiment: Experiment, asks_llm: bool) -> Iterator[Finding]:
     needed = {
         "torch": "",
         "transformers": "",
@@ -61,10 +80,13 @@ def _packages(experiment: Experiment) -> Iterator[Finding]:
         )
     if experiment.candidates.adversarial:
         needed |= {"textattack": "adversarial"}
-    if _asks_llm(experiment):
+    if asks_llm:
         needed |= {"openai": "llm"}
     if experiment.compute.executor != "local":
         needed |= {f"dagster-{experiment.compute.executor}": experiment.compute.executor}
+    needed |= {TRACKERS.get(name, name): "trackers" for name in experiment.compute.trackers}
+    if experiment.rl.ppo.dtype in ("4bit", "8bit"):
+        needed |= {"bitsandbytes": "quantised"}
     if os.environ.get("SEAM_STORE", "").startswith("s3://"):
         needed |= {"s3fs": "s3"}
     for package, found in versions(*needed).items():
@@ -80,24 +102,26 @@ def _packages(experiment: Experiment) -> Iterator[Finding]:
 def _device(experiment: Experiment) -> Iterator[Finding]:
     import torch
 
-    there = torch.cuda.is_available()
+    from ..models.device import find_device
+
     wanted = experiment.compute.device
-    name = torch.cuda.get_device_name(0) if there else f"CPU with {os.cpu_count()} cores"
-    yield not wanted.startswith("cuda") or there, f"device {wanted}: {name}"
-
-
-def _base(experiment: Experiment) -> Iterator[Finding]:
-    path = experiment.base.path
-    if path is None:
-        yield True, "base model: trained from scratch"
-    elif Path(path).is_dir():
-        yield (Path(path) / "config.json").is_file(), f"base.path: {path}"
+    try:
+        found = find_device(wanted, "device")
+    except SeamError as error:
+        yield False, str(error)
     else:
-        cached = _in_hub_cache(path)
-        yield (
-            cached,
-            f"base.path: {path} " + ("in the hub cache" if cached else f"is not here; run `hf download {path}`"),
-        )
+        name = f"CPU with {os.cpu_count()} cores" if found == "cpu" else torch.cuda.get_device_name(found)
+        yield True, f"device {wanted}: {name}"
+
+
+def _base(where: str, base: BaseModelSettings) -> Finding:
+    if base.path is None:
+        return True, f"{where}: trained from scratch"
+    if Path(base.path).is_dir():
+        return (Path(base.path) / "config.json").is_file(), f"{where}.path: {base.path}"
+    cached = _in_hub_cache(base.path)
+    remedy = "in the hub cache" if cached else f"is not here; run `hf download {base.path}`"
+    return cached, f"{where}.path: {base.path} {remedy}"
 
 
 def _in_hub_cache(repository: str) -> bool:
@@ -139,17 +163,16 @@ def _attacks(experiment: Experiment) -> Iterator[Finding]:
         yield from attack_needs(experiment.candidates.adversarial)
 
 
-def _asks_llm(experiment: Experiment) -> list[tuple[str, LLMEndpoint]]:
-    found = []
-    if experiment.candidates.llm and experiment.candidates.llm.endpoint:
-        found.append(("candidates.llm", experiment.candidates.llm.endpoint))
-    if experiment.judge.endpoint:
-        found.append(("judge", experiment.judge.endpoint))
-    return found
+def _annotations(experiment: Experiment) -> Iterator[Finding]:
+    preference = experiment.findings.preference
+    if preference is not None and preference.annotations is not None:
+        there = Path(preference.annotations).is_file()
+        remedy = "" if there else " is not there yet; make it with `seam annotate`"
+        yield there, f"findings.preference.annotations: {preference.annotations}{remedy}"
 
 
-def _endpoints(experiment: Experiment) -> Iterator[Finding]:
-    for where, endpoint in _asks_llm(experiment):
+def _endpoints(endpoints: dict[str, LLMEndpoint]) -> Iterator[Finding]:
+    for where, endpoint in endpoints.items():
         try:
             key = find_key(endpoint)
         except SeamError as error:

@@ -20,6 +20,7 @@ from ._report import report
 from ._run import run
 from ._score import score
 from ._select import select
+from ._trouble import sentence_of
 from ._ui import ui
 
 
@@ -34,7 +35,7 @@ for _command in (run, plan, ingest, audit, score, compare, select, annotate, ann
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command; a SeamError is one sentence on stderr and exit status 2."""
+    """Run the command; a SeamError, and what the system refuses, is one sentence on stderr and exit status 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve each other on a shared machine
     try:
@@ -48,5 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (click.Abort, KeyboardInterrupt):
         click.echo("seam: stopped; run the same command again to go on.", err=True)
         sys.exit(130)
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        click.echo(f"seam: {sentence}", err=True)
+        sys.exit(2)
     if status:
         sys.exit(status)

@@ -93,14 +93,9 @@ def device_option() -> Decorator:
 
 def pick_device(name: str) -> str:
     """Resolve `auto`. Raises SeamError for an unknown device and a CUDA device that is not there."""
-    import torch
-
     from ..errors import SeamError
+    from ..models.device import find_device
 
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise SeamError(f"--device {name} is unknown; give auto, cpu, cuda or cuda:N.")
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise SeamError(f"--device {name}: torch sees no CUDA device; use --device cpu.")
-    return name
+    return find_device(name, "--device")

@@ -48,6 +48,7 @@ def plan(
     """Print what `seam run` would make, why, and its tokens, time, disk and LLM cost. Needs no GPU and no network."""
     from ..defs._choice import choose
     from ..defs._home import open_store
+    from ..defs._refusals import check
     from ..defs._stale import stale_tasks
     from ..defs.graph import build_study
     from ..experiment import load_experiment
@@ -57,6 +58,7 @@ def plan(
         raise SeamError(f"--tflops {tflops} is no speed; give a finite number.")
     experiment = load_experiment(experiment_name)
     study, store = build_study(experiment), open_store(experiment)
+    check(study, store)
     tasks = stale_tasks(study, store, choose(study, select, partitions))
     given = read_throughput(throughput) if throughput else ()
     planner = Planner(study, store, given, str(throughput), tflops)

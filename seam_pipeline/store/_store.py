@@ -93,9 +93,7 @@ class Store:
 
     def hash_staged(self, asset: str, partition: str | None) -> str:
         """Data version of what was staged."""
-        staging = self._staging(asset, partition)
-        (staging / RECIPE_FILE).unlink(missing_ok=True)
-        return hash_folder(staging)
+        return hash_folder(self._staging(asset, partition))
 
     def commit(self, record: Record) -> Path:
         """Put the staged folder in the artifact's place."""
@@ -105,6 +103,7 @@ class Store:
         if self.mirror:
             self.mirror.note(staging)
         put_in_place(staging, final)
+        (final / RECIPE_FILE).unlink(missing_ok=True)  # only now: killed before, the same recipe takes the folder up
         if self.mirror:
             self.mirror.upload(self._relative(final))
         return final
