@@ -36,9 +36,11 @@ class Attacks:
     reused: int = 0
     """Attacks whose result was kept before."""
     queries: int = 0
-    """Texts that the reward model read, the golden responses included."""
+    """Texts that the reward model read, the golden responses and KATG's pool included."""
+    pool_queries: int = 0
+    """Of these, KATG's pool."""
     tokens: int = 0
-    """Tokens that went through the reward model for them."""
+    """Tokens that went through the reward model for them, the pool's left out."""
 
     def __post_init__(self) -> None:
         if self.cache is not None and not self.model:
@@ -47,7 +49,13 @@ class Attacks:
     @property
     def notes(self) -> dict[str, int]:
         """The counters, for an artifact's record."""
-        return {"attacks": self.attacked, "attacks_reused": self.reused, "reward_queries": self.queries}
+        found = {"attacks": self.attacked, "attacks_reused": self.reused, "reward_queries": self.queries}
+        return found | ({"reward_queries_of_pool": self.pool_queries} if self.pool_queries else {})
+
+    def read_pool(self, queries: int) -> None:
+        """Count the rewards of KATG's pool: read once per run, outside of every instruction's budget."""
+        self.pool_queries += queries
+        self.queries += queries
 
     def find(self, key: bytes) -> Result | None:
         """A result kept before."""

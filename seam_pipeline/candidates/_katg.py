@@ -53,7 +53,7 @@ def katg(resources: Resources) -> Recipe:
     by keyword bias. Here the bias of a word is the z-score of the reward of the pool's texts with and without it
     (`keyword_bias`); each restart draws prior texts by bias and similarity, offers their liked words nearest to each
     word, and TextAttack's greedy search takes those that the reward model, as discriminator, likes best. No generator
-    is trained. The pool's rewards are read once per run and count apart (`Resources.pool_queries`).
+    is trained. The pool's rewards are read once per run, outside of all budgets (`Attacks.pool_queries`).
     """
     source = LikedWords(resources.keywords, resources.embedding)
     search = _FromPriors(resources.keywords, source)

@@ -115,7 +115,7 @@ class _Attacker:
         if name not in self._recipes:
             before = self.resources.pool_queries
             self._recipes[name] = RECIPES[name](self.resources)
-            self.attacks.queries += self.resources.pool_queries - before
+            self.attacks.read_pool(self.resources.pool_queries - before)
         return self._recipes[name]
 
     def attack(self, item: dict[str, Any]) -> Iterator[tuple[str, Result]]:

@@ -32,6 +32,8 @@ class WorseAnswer(Protocol):
         """The kind of mistake."""
 
 
+PURPOSE = "candidates"
+"""The account that their requests are booked to."""
 TEMPLATE = "worse_answers.txt"
 """The shipped prompt; a user's own file must contain the same three fields."""
 _FIELDS = ("instruction", "golden_response", "n")
@@ -64,7 +66,7 @@ def llm_candidates(
         return _from_generator(rl, n, seed, worse_answers, progress)
     if settings.endpoint is None or cache_path is None:
         raise SeamError("candidates.llm: generator openai needs an endpoint and a place for its reply cache.")
-    client = ChatClient(settings.endpoint, cache_path, "candidates")
+    client = ChatClient(settings.endpoint, cache_path, PURPOSE)
     try:
         return _from_server(rl, settings, n, client, settings.endpoint.model, progress)
     finally:

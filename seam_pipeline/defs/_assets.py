@@ -1,5 +1,7 @@
 """Turning the study's nodes into Dagster assets."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from ..errors import SeamError
@@ -8,7 +10,7 @@ from ..progress import Progress
 from ..store import Store
 from ._executors import op_tags
 from ._launch import launcher
-from ._live import live
+from ._live import Live
 from ._metadata import described, kinds_of, metadata_of, tags_of
 from ._node import Node, Partition
 from ._partitions import partitions_of
@@ -33,12 +35,14 @@ _listeners: list[Listener] = []
 
 
 def listen(listener: Listener | None) -> None:
-    """Send progress of in-process steps to a listener; None sends it to Dagster's log."""
+    """Send progress of in-process steps to a listener too, besides Dagster's log; None to nobody else."""
     _listeners[:] = [listener] if listener else []
 
 
 AGAIN = "seam/again"
 """Tag of a run that makes its artifacts even where they are current."""
+SOME = "arms_"
+"""How the names of jobs begin whose assets only some ranks or cells have."""
 
 
 def build_asset(
@@ -52,29 +56,38 @@ def build_asset(
     key = dg.AssetKey([prefix, node.name])
     all_settings = [study.settings(node, p) for p in study.axis(node.axis)]
 
-    @dg.asset(
-        key=key,
+    spec = dg.AssetSpec(
+        key,
         group_name=node.group,
         description=described(study, node),
         deps=[_dependency(study, node, dep) for dep in node.deps],
         partitions_def=partitions_of(study.experiment, node.axis),
         code_version=f"{node.version}-{fingerprint(*all_settings)}",
+        automation_condition=condition,
+        kinds=kinds_of(study, node),
+        tags=tags_of(study, node),
+        metadata={"store": str(store.path(node.name).parent)},
+        skippable=node.cells is not None,
+    )
+
+    @dg.multi_asset(
+        name=key.to_python_identifier(),
+        specs=[spec],
         check_specs=[
             dg.AssetCheckSpec(name, asset=key, description=text, blocking=True) for name, text in _check_texts(node)
         ],
         pool=pool_of(study, node) if pools else None,
         op_tags=op_tags(study.experiment, node),
-        automation_condition=condition,
-        kinds=kinds_of(study, node),
-        tags=tags_of(study, node),
-        metadata={"store": str(store.path(node.name).parent)},
+        can_subset=node.cells is not None,  # else Dagster wants the outcomes of a skipped asset's checks
     )
-    def step(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def step(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         partition = Partition.parse(str(context.partition_key) if context.has_partition_key else None)
         if partition not in study.wanted(node):
-            raise dg.Failure(f"{node.name} [{partition.key}] is nothing that the experiment runs (rl.arms, findings).")
+            _leave_out(context, node, partition)
+            return
         made = _make(context, study, node, partition, store)
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
+            asset_key=key,
             metadata=dict(metadata_of(study, node, store, made)),
             data_version=dg.DataVersion(made.record.data_version),
             check_results=[
@@ -84,6 +97,14 @@ def build_asset(
         )
 
     return step
+
+
+def _leave_out(context: dg.AssetExecutionContext, node: Node, partition: Partition) -> None:
+    """Skip the step in a job of what only some ranks or cells have. Raises dg.Failure where it was asked for itself."""
+    why = f"{node.name} [{partition.key}] is nothing that the experiment runs (rl.arms, findings)."
+    if not context.job_name.startswith(SOME):
+        raise dg.Failure(why, allow_retries=False)
+    context.log.info(f"{why} Left out.")
 
 
 def _make(context: dg.AssetExecutionContext, study: Study, node: Node, partition: Partition, store: Store) -> Made:
@@ -97,8 +118,8 @@ def _make(context: dg.AssetExecutionContext, study: Study, node: Node, partition
             if made is not None:
                 context.log.info(f"current, not made again (tag {AGAIN}: true makes it again)")
                 return made
-            launch = launcher(context, compute, store.root / "jobs")
-            made = make(study, store, node, partition, _report(context, node, partition), launch)
+            launch, live = launcher(context, compute, store.root / "jobs"), Live(context)
+            made = make(study, store, node, partition, _report(live, node, partition), launch, live.training, anew)
     except (SeamError, OSError) as error:
         retry = again(error, compute.retries, context.retry_number)
         if retry is not None:
@@ -129,9 +150,14 @@ def _check_texts(node: Node) -> list[tuple[str, str]]:
     return schema + [(check.name, check.description) for check in node.checks]
 
 
-def _report(context: dg.AssetExecutionContext, node: Node, partition: Partition) -> Progress:
-    if _listeners:
-        listener, label = _listeners[0], label_of(node.name, partition)
-        listener.step(label, 0, 0)
-        return lambda done, total: listener.step(label, done, total)
-    return live(context)
+def _report(live: Live, node: Node, partition: Partition) -> Progress:
+    if not _listeners:
+        return live.progress
+    listener, label = _listeners[0], label_of(node.name, partition)
+    listener.step(label, 0, 0)
+
+    def report(done: int, total: int) -> None:
+        listener.step(label, done, total)
+        live.progress(done, total)
+
+    return report

@@ -86,7 +86,7 @@ def _above(study: Study, pairs: set[Pair]) -> set[Pair]:
     found: set[Pair] = set()
     pending = list(pairs)
     while pending:
-        for pair in _inputs(study, *pending.pop()):
+        for pair in inputs(study, *pending.pop()):
             if pair not in found:
                 found.add(pair)
                 pending.append(pair)
@@ -96,11 +96,12 @@ def _above(study: Study, pairs: set[Pair]) -> set[Pair]:
 def _below(study: Study, pairs: set[Pair]) -> set[Pair]:
     found = set(pairs)
     for node in study.order:
-        found |= {(node.name, p) for p in study.wanted(node) if any(i in found for i in _inputs(study, node.name, p))}
+        found |= {(node.name, p) for p in study.wanted(node) if any(i in found for i in inputs(study, node.name, p))}
     return found
 
 
-def _inputs(study: Study, name: str, partition: Partition) -> Iterator[Pair]:
+def inputs(study: Study, name: str, partition: Partition) -> Iterator[Pair]:
+    """What an artifact reads."""
     node = study.nodes[name]
     for dep in node.deps:
         for upstream in study.upstream(node, partition, dep):

@@ -169,17 +169,14 @@ def cycle_answers(step: Step, inputs: Inputs, cycle: Cycle) -> pa.Table:
 def _rated(
     step: Step, rows: pa.Table, written: list[dict[str, Any]], reward: Mapping[tuple[str, int], float | None]
 ) -> pa.Table:
-    from ..judging import JudgedRow, make_judge
+    from ..judging import JudgedRow
 
-    e = step.experiment
-    rate = step.world.rate if e.judge.kind == "gold" else None
-    judge = make_judge(e.judge, rate=rate, cache_path=step.cache / "llm.sqlite", device=step.device)
     asked = {row["id"]: row for row in rows.to_pylist()}
     questions = [
         JudgedRow(a["id"], asked[a["id"]]["instruction"], asked[a["id"]]["golden_response"], a["candidate"])
         for a in written
     ]
-    ratings = judge.rate(questions)
+    ratings = step.judge.rate(questions)
     return pa.table(
         {
             "id": [q.id for q in questions],

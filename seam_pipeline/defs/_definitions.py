@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import dagster as dg
 
 from ..store import Store
-from ._assets import build_asset
+from ._assets import SOME, build_asset
 from ._automation import Watcher, automation_sensor, condition_of
 from ._executors import check_resources, executor_of
 from ._node import Axis
@@ -47,7 +47,7 @@ def _axis_jobs(study: Study) -> Iterator[AnyJob]:
         nodes = [node for node in study.order if node.axis == axis]
         everywhere = [node.name for node in nodes if study.wanted(node) == study.axis(axis)]
         somewhere = [node.name for node in nodes if node.name not in everywhere]
-        for job, names in ((name, everywhere), (f"arms_{name}", somewhere)):
+        for job, names in ((name, everywhere), (f"{SOME}{name}", somewhere)):
             if names:
                 keys = [dg.AssetKey([study.experiment.name, n]) for n in names]
                 yield dg.define_asset_job(job, dg.AssetSelection.assets(*keys))

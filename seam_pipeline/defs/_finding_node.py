@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..findings import Finding
 
 GROUP = "8_findings"
-VERSION = "3"
+VERSION = "4"
 """Of all findings: they are made in seconds, so a change in one makes all anew."""
 ByRank = Mapping[Partition, Any]
 

@@ -10,7 +10,7 @@ from ..experiment import Experiment, TestbedData
 from ._checks import finite
 from ._finding_node import by_pm, finding_node
 from ._node import Inputs, Node, Step
-from .rl import QUALITY, judging
+from ._shapes import QUALITY, judging
 
 if TYPE_CHECKING:
     from ..findings import Finding

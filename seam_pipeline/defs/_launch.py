@@ -3,8 +3,7 @@
 import os
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ from dagster._core.errors import DagsterPipesExecutionError
 from ..errors import SeamError
 from ..experiment import Compute
 from ..progress import Progress
+from ..training.watch import Watch
 from ._job import Job, Surroundings, write_job
 from ._node import Launch
 from ._worker import ERROR
 
 LOG = "log.txt"
 WORKER = "seam_pipeline.defs._worker"
-OFTEN = 10.0
-"""Seconds between two lines of metrics in the run's log."""
 
 
 class WorkerLostError(SeamError):
@@ -34,7 +32,7 @@ def launcher(context: dg.AssetExecutionContext, compute: Compute, folder: Path) 
     if compute.launcher == "in_process":
         return None
 
-    def launch(job: Job, around: Surroundings, report: Progress) -> None:
+    def launch(job: Job, around: Surroundings, report: Progress, watch: Watch) -> None:
         place = folder / around.run.replace("/", ".")
         shutil.rmtree(place, ignore_errors=True)
         file = write_job(job, around, place)
@@ -46,7 +44,7 @@ def launcher(context: dg.AssetExecutionContext, compute: Compute, folder: Path) 
                 "MKL_NUM_THREADS": str(around.threads),
                 "ACCELERATE_USE_FSDP": str(compute.fsdp).lower(),
             },
-            message_reader=_Heard(_hearing(context, report)),
+            message_reader=_Heard(_hearing(report, watch)),
         )
         logged = [sys.executable, "-m", WORKER, "--log", str(place / LOG), *command]
         try:
@@ -67,9 +65,7 @@ def command_of(compute: Compute, device: str, job: Path) -> list[str]:
     worker = ["-m", WORKER, str(job)]
     accelerate = [sys.executable, "-m", "accelerate.commands.launch"]
     if compute.accelerate_config is not None:
-        config = Path(compute.accelerate_config).expanduser().absolute()
-        if not config.is_file():
-            raise SeamError(f"compute.accelerate_config: {config} is not there; `accelerate config` writes one.")
+        config = accelerate_config(compute.accelerate_config)
         count = [] if compute.processes is None else ["--num_processes", str(compute.processes)]
         return [*accelerate, "--config_file", str(config), *count, *worker]
     number = str(processes_of(compute, device))
@@ -79,6 +75,14 @@ def command_of(compute: Compute, device: str, job: Path) -> list[str]:
         return [*accelerate, *options, "--num_processes", number, *plain, *worker]
     rendezvous = ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     return [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", number, *rendezvous, *worker]
+
+
+def accelerate_config(given: str) -> Path:
+    """The file of `compute.accelerate_config`. Raises SeamError when it is not there."""
+    config = Path(given).expanduser().absolute()
+    if not config.is_file():
+        raise SeamError(f"compute.accelerate_config: {config} is not there; `accelerate config` writes one.")
+    return config
 
 
 def processes_of(compute: Compute, device: str) -> int:
@@ -103,23 +107,14 @@ def _failure(place: Path, kind: str, what: str) -> SeamError:
     return how(f"The {kind} training's processes ended without an outcome ({what}{last}); see {place / LOG}.")
 
 
-def _hearing(context: dg.AssetExecutionContext, report: Progress) -> Callable[[Any], None]:
-    told = -OFTEN
-
+def _hearing(report: Progress, watch: Watch) -> Callable[[Any], None]:
     def hear(message: Any) -> None:
-        nonlocal told
         if "progress" in message:
             report(*message["progress"])
-        elif time.monotonic() - told >= OFTEN:
-            told = time.monotonic()
-            context.log.info(_line(message["metrics"]))
+        else:
+            watch(message["metrics"])
 
     return hear
-
-
-def _line(row: Mapping[str, float]) -> str:
-    numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name != "step")
-    return f"step {row.get('step', '?')}: {numbers}"
 
 
 class _Heard(dg.PipesTempFileMessageReader):

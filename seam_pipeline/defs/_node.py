@@ -2,9 +2,10 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,16 +15,24 @@ from ..experiment import Cell, Experiment, TestbedData
 from ..progress import Progress
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
+    from ..judging import Judge
+    from ..llm.usage import Usage
     from ..testbed import World
     from ..training.watch import Watch
     from ._job import Job, Surroundings
 
-Launch = Callable[["Job", "Surroundings", Progress], None]
+Launch = Callable[["Job", "Surroundings", Progress, "Watch"], None]
 """Runs a job in processes of its own until it is done; raises SeamError."""
+Show = Callable[[str, str], AbstractContextManager["Watch"]]
+"""Given a training's kind and part: where it shows its metrics while it runs."""
 
 Axis = Literal["one", "pm", "rm", "grid"]
+
+
+@contextmanager
+def unseen(_kind: str, _part: str) -> Iterator["Watch"]:
+    """Shows a training's metrics nowhere."""
+    yield lambda row: None
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,20 @@ class Step:
     launch: "Launch | None" = None
     """Starts trainings in processes of their own; None: they run in this one."""
 
+    show: "Show" = field(default_factory=lambda: unseen)
+
+    before: Any = None
+    """The artifact that stands, where a paid model's failed rows alone are asked again; else None."""
+
     def train(self, job: "Job", report: Progress | None = None) -> None:
         """Run one of the step's trainings where the experiment's `compute.launcher` says. Raises SeamError."""
         from ._job import run_job
 
         if self.launch is not None and job.n != 0:  # rank 0 trains nothing
-            self.launch(job, self._surroundings(job.part), report or self.report)
+            with self.show(job.kind, job.part) as shown:
+                self.launch(job, self._surroundings(job.part), report or self.report, shown)
             return
-        with self.watch(job.part) as watch:
+        with self.watch(job.kind, job.part) as watch:
             run_job(job, self.device, report or self.report, watch)
 
     def _surroundings(self, part: str) -> "Surroundings":
@@ -102,15 +117,42 @@ class Step:
         names = [self.asset, *(self.partition.key or "").split("|"), part]
         return "/".join(name for name in names if name)
 
-    def watch(self, part: str = "") -> "AbstractContextManager[Watch]":
-        """Where a training of this step sends its metrics: the experiment's trackers, below the store."""
+    @contextmanager
+    def watch(self, kind: str, part: str = "") -> Iterator["Watch"]:
+        """Where a training in this process sends its metrics: to `show` and the experiment's trackers."""
         from ..training.watch import watching
 
-        return watching(self.experiment.compute.trackers, self.experiment.name, self._run(part), self._trackers)
+        trackers = watching(self.experiment.compute.trackers, self.experiment.name, self._run(part), self._trackers)
+        with self.show(kind, part) as shown, trackers as tracked:
+
+            def watch(row: Mapping[str, Any]) -> None:
+                tracked(row)
+                shown(row)
+
+            yield watch
 
     @property
     def _trackers(self) -> Path:
         return self.cache.parent / "trackers"
+
+    @cached_property
+    def judge(self) -> "Judge":
+        """The experiment's judge; what its requests did and cost is noted."""
+        from ..judging import make_judge
+
+        judge = self.experiment.judge
+        rate = self.world.rate if judge.kind == "gold" else None
+        return make_judge(judge, rate=rate, cache_path=self.replies, device=self.device, used=self.note_usage)
+
+    @property
+    def replies(self) -> Path:
+        """The cache of language models' replies."""
+        return self.cache / "llm.sqlite"
+
+    def note_usage(self, usage: "Usage") -> None:
+        """Keep what requests cost, and how many rows are asked again at the next run."""
+        if usage.rows:
+            self.notes.update(usage.notes())
 
     @property
     def world(self) -> "World":

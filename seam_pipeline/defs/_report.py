@@ -54,7 +54,24 @@ def _report(step: Step, inputs: Inputs, findings: tuple[str, ...]) -> Path:
         stage_seconds=None,
     )
     (step.out / "report.html").write_text(page, encoding="utf-8")
+    step.notes.update(spending(step))
     return step.out
+
+
+def spending(step: Step) -> dict[str, str]:
+    """What the study's language models have cost over all its runs, by what they were asked for."""
+    from ..candidates.llm import PURPOSE as CANDIDATES
+    from ..judging.openai import PURPOSE as JUDGE
+    from ..llm.client import ChatClient
+
+    llm, judge = step.experiment.candidates.llm, step.experiment.judge
+    endpoints = {CANDIDATES: llm.endpoint if llm and llm.generator == "openai" else None, JUDGE: judge.endpoint}
+    totals = {
+        purpose: ChatClient(endpoint, step.replies, purpose).spent()
+        for purpose, endpoint in endpoints.items()
+        if endpoint is not None and step.replies.is_file()
+    }
+    return {f"llm_{purpose}_total": f"{t.requests:,} requests, {t}" for purpose, t in totals.items() if t.requests}
 
 
 def shown_settings(experiment: Experiment) -> dict[str, Any]:

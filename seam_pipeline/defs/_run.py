@@ -7,9 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from ..experiment import Compute, Experiment
+from ..llm.usage import ASK_AGAIN
 from ..progress import Progress
 from ..store import Record, Store, write_payload
-from ._node import Inputs, Launch, Node, Partition, Step
+from ._node import Inputs, Launch, Node, Partition, Show, Step, unseen
 from ._stale import Records, current_record, input_versions, why_make
 from ._study import Study
 
@@ -36,9 +37,19 @@ def current(study: Study, store: Store, node: Node, partition: Partition) -> Mad
 
 
 def make(
-    study: Study, store: Store, node: Node, partition: Partition, report: Progress, launch: Launch | None = None
+    study: Study,
+    store: Store,
+    node: Node,
+    partition: Partition,
+    report: Progress,
+    launch: Launch | None = None,
+    show: Show = unseen,
+    anew: bool = False,
 ) -> Made:
-    """Compute one artifact and put it in the store. Raises SeamError for a missing or refused input."""
+    """Compute one artifact and put it in the store; `anew` takes nothing over from the one that stands.
+
+    Raises SeamError for a missing or refused input.
+    """
     versions = input_versions(study, store, node, partition)
     if versions is None:
         load_inputs(study, store, node, partition)  # says which
@@ -48,7 +59,9 @@ def make(
     inputs = load_inputs(study, store, node, partition)
     device = prepare_compute(study.experiment) if node.heavy else "cpu"
     started = time.monotonic()
-    step = Step(study.experiment, partition, out, store.root / "cache", report, device, asset=node.name, launch=launch)
+    cache = store.root / "cache"
+    before = None if anew else _to_ask_again(store, node, partition, recipe)
+    step = Step(study.experiment, partition, out, cache, report, device, {}, node.name, launch, show, before)
     value = node.compute(step, inputs)
     kind = write_payload(out, value)
     problems = _problems(node, value[node.main] if node.main else value, inputs)
@@ -68,6 +81,14 @@ def make(
     return Made(record, final if kind == "folder" else value, problems)
 
 
+def _to_ask_again(store: Store, node: Node, partition: Partition, recipe: str) -> Any:
+    """The artifact, where it is of this recipe but for rows that a paid model failed on; else None."""
+    record = store.record(node.name, partition.key)
+    if record is None or record.failed_checks or record.recipe != recipe or not record.notes.get(ASK_AGAIN):
+        return None
+    return store.load(node.name, partition.key)
+
+
 def load_inputs(study: Study, store: Store, node: Node, partition: Partition) -> Inputs:
     """Values of a node's dependencies; a dict by Partition where it fans in."""
     inputs: Inputs = {}
@@ -84,15 +105,10 @@ def prepare_compute(experiment: Experiment) -> str:
     """Set torch's threads and name the device. Raises SeamError for a device that is not there."""
     import torch
 
-    from ..errors import SeamError
+    from ..models.device import find_device
 
     torch.set_num_threads(threads_of(experiment.compute, experiment.compute.device))
-    wanted = experiment.compute.device
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        raise SeamError(f"compute.device: {wanted} was asked for but torch sees no CUDA device; use auto or cpu.")
-    return wanted
+    return find_device(experiment.compute.device, "compute.device:")
 
 
 def threads_of(compute: Compute, device: str, launched: bool = False) -> int:

@@ -2,8 +2,10 @@
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._utils.schedules import is_valid_cron_schedule
 
 from ..errors import SeamError
+from ..experiment import Compute
 from ..store import Store
 from ._pools import heavy_pool
 from ._stale import Task
@@ -56,6 +58,12 @@ def roots_job(study: Study) -> UnresolvedAssetJobDefinition | None:
     return dg.define_asset_job(ROOTS, dg.AssetSelection.assets(*keys)) if keys else None
 
 
+def check_schedule(compute: Compute) -> None:
+    """Raises SeamError for a cron expression that is none."""
+    if compute.schedule and not is_valid_cron_schedule(compute.schedule):
+        raise SeamError(f"compute.schedule: {compute.schedule!r} is no cron expression; try @weekly.")
+
+
 def schedule_of(
     study: Study, update: dg.JobDefinition, roots: UnresolvedAssetJobDefinition | None
 ) -> dg.ScheduleDefinition:
@@ -67,13 +75,11 @@ def schedule_of(
     compute = study.experiment.compute
     on = dg.DefaultScheduleStatus.RUNNING if compute.schedule else dg.DefaultScheduleStatus.STOPPED
     job = update if compute.automation == "off" or roots is None else roots
-    try:
-        return dg.ScheduleDefinition(
-            name="regular_update",
-            job=job,
-            cron_schedule=compute.schedule or "@weekly",
-            default_status=on,
-            description="Brings the study up to date.",
-        )
-    except dg.DagsterInvalidDefinitionError as error:
-        raise SeamError(f"compute.schedule: {compute.schedule!r} is no cron expression; try @weekly.") from error
+    check_schedule(compute)
+    return dg.ScheduleDefinition(
+        name="regular_update",
+        job=job,
+        cron_schedule=compute.schedule or "@weekly",
+        default_status=on,
+        description="Brings the study up to date.",
+    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..llm.usage import ASK_AGAIN
 from ..store import Record, Store
 from ._choice import Chosen, parts
 from ._node import Node, Partition
@@ -85,7 +86,7 @@ def why_make(study: Study, store: Reads, node: Node, partition: Partition) -> st
     if why or input_versions(study, store, node, partition) is None:
         return why
     record = store.record(node.name, partition.key)
-    rows = record.notes.get("llm_rows_to_ask_again") if record else None
+    rows = record.notes.get(ASK_AGAIN) if record else None
     return f"{rows} rows to ask again" if rows else None
 
 

@@ -133,9 +133,9 @@ class Study:
         groups = ", ".join(sorted({f"group:{n.group}" for n in self.nodes.values()}))
         if bare.startswith("group:"):
             return f"no such group in {self.experiment.name}; groups: {groups}"
-        near = difflib.get_close_matches(bare, self.nodes, n=5)
-        names = f"names like it: {', '.join(near)}" if near else f"assets: {', '.join(sorted(self.nodes))}"
-        return f"no such asset in {self.experiment.name}; {names}; groups: {groups}"
+        near = difflib.get_close_matches(bare, self.nodes, n=5, cutoff=0.4)
+        names = f"names like it: {', '.join(near)}; " if near else ""
+        return f"no such asset in {self.experiment.name}; {names}groups: {groups}"
 
     def _ancestors(self, name: str) -> set[str]:
         found: set[str] = set()

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ..experiment import MATCHED, VARIANT_OF_METHOD, Experiment
 from ._finding_node import finding_node
@@ -34,32 +33,34 @@ def truth_nodes(experiment: Experiment) -> list[Node]:
             mismatch_of_samples(inputs["own_answers"]),
             pair=(1, 1),
             baselines={method: inputs[name] for method, name in baselines.items()},
+            answers=inputs["own_answers"],
         )
 
     read = (*scores.values(), *baselines.values())
     own = Node(
         "own_answers",
         "4_scores",
-        "One row per answer that the best policy samples for an RL train instruction: its reward and its gold rating.",
+        "One row per answer that the best policy samples for an RL train instruction: its gold rating and its reward.",
         _own_answers,
         deps=(SAMPLES, SAMPLE_REWARDS, "rl_data"),
         best=frozenset({SAMPLES, SAMPLE_REWARDS}),
+        version="2",
     )
     return [own, finding_node("truth", compute, ("own_answers", *read), best=frozenset(read))]
 
 
 def _own_answers(step: Step, inputs: Inputs) -> pa.Table:
-    """The samples in their order; an answer without a reward (an empty one) is left out."""
-    rewards = inputs[SAMPLE_REWARDS]
-    rewards = rewards.filter(pc.is_valid(rewards["reward"]))
-    known = {(row["id"], row["candidate_index"]): row["reward"] for row in rewards.to_pylist()}
-    rows = split_of(inputs["rl_data"], "train")
+    """The samples in their order; `reward` is null with the reason where there is none, as for an empty answer."""
+    answers, rows = inputs[SAMPLES].to_pylist(), split_of(inputs["rl_data"], "train")
+    scored = {(row["id"], row["candidate_index"]): row for row in inputs[SAMPLE_REWARDS].to_pylist()}
+    rewards = [scored[row["id"], row["candidate_index"]] for row in answers]
     instruction = dict(zip(rows["id"].to_pylist(), rows["instruction"].to_pylist(), strict=True))
-    answers = [row for row in inputs[SAMPLES].to_pylist() if (row["id"], row["candidate_index"]) in known]
+    step.notes["answers_without_reward"] = sum(row["reward"] is None for row in rewards)
     columns = {
         "id": [row["id"] for row in answers],
         "response": [row["candidate"] for row in answers],
-        "reward": pa.array([known[row["id"], row["candidate_index"]] for row in answers], pa.float64()),
+        "reward": pa.array([row["reward"] for row in rewards], pa.float64()),
         "rating": [step.world.rate(instruction[row["id"]], row["candidate"]) for row in answers],
+        "reason": pa.array([row["reason"] for row in rewards], pa.string()),
     }
     return pa.table(columns)

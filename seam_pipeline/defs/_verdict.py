@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 CLAIMED = (
     "truth", "preference_match", "less_is_more", "selection_methods", "filter_rates", "quality_surface",
-    "cross_validation", "augmentation", "base_sizes", "cycles",
+    "cross_validation", "augmentation", "base_sizes", "cycles", "candidate_likelihoods", "seamlessness",
 )  # fmt: skip
 """Findings that a claim is about."""
 

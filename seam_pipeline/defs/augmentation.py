@@ -18,11 +18,11 @@ from ..experiment import (
     seeds_of_finding,
 )
 from . import models, rl
-from ._checks import finite
 from ._finding_node import by_pm, by_rm, finding_node
 from ._node import Inputs, Node, Partition, Step
+from ._shapes import MODELS, accuracy_node, answers_node
 from .filter_rates import full, same_runs
-from .models import GROUP, MODEL, curve, split_of, train_policy, train_reward
+from .models import MODEL, curve, split_of, train_policy, train_reward
 
 if TYPE_CHECKING:
     from ..findings import Finding
@@ -128,7 +128,7 @@ def _model_nodes(method: str, cells: tuple[tuple[int, int], ...]) -> list[Node]:
     return [
         Node(
             policy,
-            GROUP,
+            MODELS,
             f"One LoRA adapter: the policy of this rank trained again with {method}'s samples.",
             lambda step, inputs: _policy(step, inputs, method),
             axis="grid",
@@ -140,7 +140,7 @@ def _model_nodes(method: str, cells: tuple[tuple[int, int], ...]) -> list[Node]:
         ),
         Node(
             reward,
-            GROUP,
+            MODELS,
             f"One LoRA adapter and head: the reward model of this rank trained again with {method}'s pairs.",
             lambda step, inputs: _reward(step, inputs, method),
             axis="grid",
@@ -167,30 +167,21 @@ def _reward(step: Step, inputs: Inputs, method: str) -> Path:
 def _quality_nodes(method: str, cells: tuple[tuple[int, int], ...]) -> list[Node]:
     policy, reward = f"augmented_policy_{method}", f"augmented_reward_{method}"
     return [
-        Node(
+        answers_node(
             f"augmented_policy_quality_{method}",
-            rl.QUALITY,
             "One row per held-out test question: the augmented policy's answer before RL, rated.",
             lambda step, inputs: rl._policy_quality(step, {**inputs, "policy_model": inputs[policy]}),
             axis="grid",
             deps=("base_model", policy, "rl_data"),
-            settings=rl.judging,
-            schema=tables.ANSWERS,
-            checks=(finite("rating"),),
             cells=cells,
-            heavy=True,
         ),
-        Node(
+        accuracy_node(
             f"augmented_reward_quality_{method}",
-            GROUP,
             "One row per preference test pair: does the augmented reward model prefer the better answer?",
             lambda step, inputs: models._reward_quality(step, {**inputs, "reward_model": inputs[reward]}),
             axis="grid",
             deps=("base_model", reward, "preference_data"),
-            schema=tables.REWARD_QUALITY,
-            checks=(finite("chosen_reward", "rejected_reward"),),
             cells=cells,
-            heavy=True,
         ),
     ]
 

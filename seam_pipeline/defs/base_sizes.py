@@ -1,8 +1,8 @@
 """Tab. 2: match rate and both qualities as the base model grows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..experiment import Cell, Experiment, Preference, on_base
 from . import models, preference, rl
@@ -101,4 +101,24 @@ def _size(experiment: Experiment, inputs: Inputs, suffix: str) -> "BaseSize":
         by_rm(reward)[settings.reward],
         by_rm(rewards)[settings.reward],
         verdicts,
+        _trained(experiment),
     )
+
+
+def _trained(experiment: Experiment) -> dict[str, object]:
+    """The settings of the three trainings by name; the shape of a base from scratch is its size, not a setting."""
+    from ..findings.base_sizes import SHAPE
+
+    scratch = experiment.base.scratch.model_dump(exclude=set(SHAPE)) if experiment.base.scratch else {}
+    trainings = {"pretraining": scratch, "SFT": experiment.policy.sft.model_dump(),
+                 "reward": experiment.reward.training.model_dump()}  # fmt: skip
+    return {f"{name} {key}": value for name, one in trainings.items() for key, value in _flat(one)}
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, object]]:
+    """`lora.r` and its value, for every setting that is no mapping."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{key}.")
+        else:
+            yield f"{before}{key}", value

@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 from .. import tables
 from ..experiment import Cell, Experiment, Method, TestbedData
 from . import scores
-from ._checks import finite, has_rows
+from ._checks import has_rows
 from ._node import Inputs, Node, Step
+from ._shapes import SCORES, likelihoods_node, rewards_node
 from .models import MODEL, split_of
 
 SAMPLED: tuple[Method, ...] = ("reward_variance", "pre_ppo", "pf_ppo")
@@ -50,7 +51,7 @@ def _samples(cells: tuple[Cell, ...]) -> list[Node]:
     return [
         Node(
             SAMPLES,
-            scores.GROUP,
+            SCORES,
             "One row per answer that the policy samples for an RL train instruction.",
             _sample,
             axis="pm",
@@ -66,63 +67,44 @@ def _samples(cells: tuple[Cell, ...]) -> list[Node]:
             cells=cells,
             heavy=True,
         ),
-        Node(
+        rewards_node(
             SAMPLE_REWARDS,
-            scores.GROUP,
             "One row per sampled answer and golden response (index -1): its reward.",
             lambda step, inputs: scores._rewards(step, inputs, SAMPLES),
             axis="grid",
             deps=("base_model", "reward_model", SAMPLES, "rl_data"),
-            settings=scores._scoring,
-            schema=tables.REWARDS,
-            checks=(finite("reward"),),
             cells=cells,
-            heavy=True,
         ),
     ]
 
 
 def _pair_rewards() -> Node:
-    return Node(
+    return rewards_node(
         PAIR_REWARDS,
-        scores.GROUP,
         "One row per golden (index -1) and worse (index 0) response of an RL train instruction: its reward.",
         lambda step, inputs: scores._rewards(step, {**inputs, "pairs": _pairs(inputs, "worse_response")}, "pairs"),
         axis="rm",
         deps=("base_model", "reward_model", "rl_data"),
-        settings=scores._scoring,
-        schema=tables.REWARDS,
-        checks=(finite("reward"),),
-        heavy=True,
     )
 
 
 def _pair_likelihoods(cells: tuple[Cell, ...]) -> list[Node]:
     text = "One row per golden (index 0) and worse (index 1) response: its log-likelihood under the {}."
-    shared: dict[str, Any] = {
-        "settings": scores._scoring,
-        "schema": tables.LIKELIHOODS,
-        "checks": (finite("loglik"),),
-        "heavy": True,
-    }
     return [
-        Node(
+        likelihoods_node(
             PAIR_LIKELIHOODS,
-            scores.GROUP,
             text.format("policy"),
             _likelihoods,
             axis="pm",
             deps=("base_model", "policy_model", "rl_data"),
             cells=cells,
-            **shared,
         ),
-        Node(
+        likelihoods_node(
             BASE_PAIR_LIKELIHOODS,
-            scores.GROUP,
             text.format("base model"),
             lambda step, inputs: _likelihoods(step, {**inputs, "policy_model": inputs["base_model"]}),
+            axis="one",
             deps=("base_model", "rl_data"),
-            **shared,
         ),
     ]
 

@@ -97,9 +97,9 @@ def _llm(step: Step, inputs: Inputs) -> pa.Table:
         candidates.n,
         step.experiment.seed,
         worse_answers=step.world.worse_answers if candidates.llm.generator == "testbed" else None,
-        cache_path=step.cache / "llm.sqlite",
+        cache_path=step.replies,
         progress=step.report,
-        used=lambda usage: step.notes.update(usage.notes()) if usage.rows else None,
+        used=step.note_usage,
     )
 
 

@@ -14,8 +14,9 @@ from . import data
 from ._checks import finite, has_rows
 from ._finding_node import by_pm, by_rm, finding_node
 from ._node import Check, Inputs, Node, Step
-from .models import GROUP, MODEL, train_policy, train_reward
-from .rl import QUALITY, judged, judging
+from ._shapes import MODELS, QUALITY, judging
+from .models import MODEL, train_policy, train_reward
+from .rl import judged
 
 if TYPE_CHECKING:
     from ..findings import Finding
@@ -79,7 +80,7 @@ def _replica_nodes(settings: CrossValidation) -> list[Node]:
     return [
         Node(
             POLICIES,
-            GROUP,
+            MODELS,
             "One LoRA adapter per further seed: the policy of this rank, trained again on the same examples.",
             _train_policies,
             axis="pm",
@@ -90,7 +91,7 @@ def _replica_nodes(settings: CrossValidation) -> list[Node]:
         ),
         Node(
             REWARDS,
-            GROUP,
+            MODELS,
             "One LoRA adapter and head per further seed: the reward model of this rank, on the policy of that seed.",
             _train_rewards,
             axis="rm",

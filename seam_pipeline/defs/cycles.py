@@ -6,15 +6,14 @@ new policy writes, refresh the reward model. The last cycle refreshes none, sinc
 
 from typing import TYPE_CHECKING, Any
 
-from .. import tables
 from ..experiment import Cycles, Experiment, cycle_seeds
 from . import _cycle
 from ._checks import finite, keeps_some
 from ._cycle import Cycle
 from ._finding_node import finding_node
 from ._node import Inputs, Node, Step
-from .rl import QUALITY, RL, judging
-from .scores import _scoring
+from ._shapes import answers_node, judging, scoring
+from .rl import RL
 
 if TYPE_CHECKING:
     from ..findings import Finding
@@ -51,7 +50,7 @@ def _of_cycle(settings: Cycles, cycle: Cycle) -> list[Node]:
             lambda step, inputs: _cycle.cycle_scores(step, inputs, cycle),
             deps=(*models, candidates),
             best=BEST,
-            settings=lambda e, p: (*_seeds(e), *_scoring(e, p)),
+            settings=lambda e, p: (*_seeds(e), *scoring(e, p)),
             schema=_cycle.SCORES,
             checks=(finite("seam_log"),),
             heavy=True,
@@ -84,21 +83,18 @@ def _of_cycle(settings: Cycles, cycle: Cycle) -> list[Node]:
             deps=(*dict.fromkeys((*models, cycle.asset("policy"))),),
             best=BEST,
             settings=lambda e, p: (
-                *_seeds(e), settings.answers, e.selection.temperature, e.seed, *_scoring(e, p), *judging(e, p),
+                *_seeds(e), settings.answers, e.selection.temperature, e.seed, *scoring(e, p), *judging(e, p),
             ),
             checks=(finite("rating"),),
             heavy=True,
         ),
-        Node(
+        answers_node(
             cycle.asset("quality"),
-            QUALITY,
             f"One row per held-out test question and seed: the new policy's answer {what}, rated.",
             lambda step, inputs: _cycle.cycle_quality(step, inputs, cycle),
+            axis="one",
             deps=("base_model", cycle.asset("policy"), "rl_data"),
             settings=lambda e, p: (*_seeds(e), *judging(e, p)),
-            schema=tables.ANSWERS,
-            checks=(finite("rating"),),
-            heavy=True,
         ),
     ]  # fmt: skip
     return [*found, _reward(cycle)] if cycle.number < settings.cycles else found

@@ -15,10 +15,17 @@ from ._node import Inputs, Node, Partition, Step
 GROUP = "1_data"
 
 
-def nodes(_experiment: Experiment) -> list[Node]:
+def nodes(experiment: Experiment) -> list[Node]:
     """Posts, answers and the three datasets."""
     return [
-        Node("posts", GROUP, "One row per source file of posts.", _posts, settings=_source, external=_outside),
+        Node(
+            "posts",
+            GROUP,
+            "One row per source file of posts.",
+            _posts,
+            settings=_source,
+            external=_outside if isinstance(experiment.data, FileData) else None,
+        ),
         Node(
             "question_answers",
             GROUP,
@@ -63,8 +70,7 @@ def _source(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
 
 def _outside(experiment: Experiment) -> str:
     """Sizes and times of the files; their content is hashed only when these change."""
-    if not isinstance(experiment.data, FileData):
-        return ""
+    assert isinstance(experiment.data, FileData)
     return states(_files(experiment.data.paths))
 
 

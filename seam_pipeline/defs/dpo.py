@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from .. import tables
 from ..experiment import Experiment
 from . import rl
-from ._checks import finite
 from ._job import Job
 from ._node import Inputs, Node, Step
+from ._shapes import answers_node
 from .models import MODEL, curve, split_of
 
 
@@ -29,17 +28,12 @@ def nodes(experiment: Experiment) -> list[Node]:
             figure=curve("loss"),
             heavy=True,
         ),
-        Node(
+        answers_node(
             "dpo_quality",
-            rl.QUALITY,
             "One row per held-out test question: the answer after DPO, rated by the judge.",
             _dpo_quality,
             axis="pm",
             deps=("base_model", "dpo_policy", "rl_data"),
-            settings=rl.judging,
-            schema=tables.ANSWERS,
-            checks=(finite("rating"),),
-            heavy=True,
         ),
     ]
 

@@ -8,14 +8,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .. import tables
 from ..experiment import Experiment, TestbedData
-from ._checks import finite
 from ._job import Job
 from ._node import Inputs, Node, Partition, Step
+from ._shapes import MODELS, accuracy_node
 from .data import states
 
-GROUP = "2_models"
 MODEL = "model"
 
 
@@ -24,10 +22,10 @@ def nodes(experiment: Experiment) -> list[Node]:
     return [
         Node(
             "base_model",
-            GROUP,
+            MODELS,
             "The base language model: a given one, or a small LLaMA trained from scratch.",
             _base_model,
-            deps=("sft_data",) if experiment.base.scratch else (),
+            deps=("sft_data",) if experiment.base.scratch and not isinstance(experiment.data, TestbedData) else (),
             settings=_base_settings,
             external=_outside if local_base(experiment) else None,
             figure=curve("loss"),
@@ -35,7 +33,7 @@ def nodes(experiment: Experiment) -> list[Node]:
         ),
         Node(
             "policy_model",
-            GROUP,
+            MODELS,
             "One LoRA adapter per quality rank: the base fine-tuned on that rank's SFT examples (TRL SFTTrainer).",
             _policy_model,
             axis="pm",
@@ -46,7 +44,7 @@ def nodes(experiment: Experiment) -> list[Node]:
         ),
         Node(
             "reward_model",
-            GROUP,
+            MODELS,
             "One LoRA adapter and scalar head per quality rank, on the policy of the same rank (TRL RewardTrainer).",
             _reward_model,
             axis="rm",
@@ -55,16 +53,12 @@ def nodes(experiment: Experiment) -> list[Node]:
             figure=curve("loss"),
             heavy=True,
         ),
-        Node(
+        accuracy_node(
             "reward_quality",
-            GROUP,
             "One row per preference test pair: does the reward model prefer the better answer?",
             _reward_quality,
             axis="rm",
             deps=("base_model", "reward_model", "preference_data"),
-            schema=tables.REWARD_QUALITY,
-            checks=(finite("chosen_reward", "rejected_reward"),),
-            heavy=True,
         ),
     ]
 
@@ -75,7 +69,9 @@ def split_of(table: pa.Table, split: str) -> pa.Table:
 
 
 def _base_settings(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
-    texts = experiment.data.model_dump(mode="json") if isinstance(experiment.data, TestbedData) else None
+    """What it is trained on, besides an input: of the testbed's settings only those that decide its manual."""
+    data = experiment.data
+    texts = (data.topics, data.seed) if experiment.base.scratch and isinstance(data, TestbedData) else None
     return (experiment.base, texts, experiment.seed)
 
 
@@ -105,13 +101,18 @@ def _base_model(step: Step, inputs: Inputs) -> Path:
     if not out.exists():
         from ..training.pretrain import train_base
 
-        train_base(_pretraining_texts(step, inputs), base.scratch, out, step.experiment.seed, step.device, step.report)
+        texts, seed = _pretraining_texts(step, inputs), step.experiment.seed
+        with step.watch("base") as watch:
+            train_base(texts, base.scratch, out, seed, step.device, step.report, watch)
     return step.out
 
 
 def _pretraining_texts(step: Step, inputs: Inputs) -> Iterator[str]:
-    if isinstance(step.experiment.data, TestbedData):
-        return iter(step.world.pretraining_texts())
+    data = step.experiment.data
+    if isinstance(data, TestbedData):
+        from ..testbed import pretraining_texts
+
+        return pretraining_texts(data.topics, data.seed)
     from ..models.prompt import full_text
 
     rows = split_of(inputs["sft_data"], "train").to_pylist()

@@ -9,17 +9,17 @@ import pyarrow as pa
 
 from .. import tables
 from ..experiment import MATCHED, Experiment, Preference
-from ._checks import finite, has_rows
+from ._checks import has_rows
 from ._finding_node import by_pm, by_rm, cells_of, finding_node
 from ._node import Inputs, Node, Partition, Step
+from ._shapes import QUALITY, rewards_node
 from .baselines import candidates_table
 from .models import MODEL, split_of
-from .scores import _reuse, _scoring
+from .scores import _reuse
 
 if TYPE_CHECKING:
     from ..findings import Finding
 
-GROUP = "7_quality"
 RESPONSES, ANSWERS = "preference_responses", "preference_answers"
 REWARDS, VERDICTS = "preference_rewards", "preference_verdicts"
 JUDGEMENTS = "preference_judgements"
@@ -58,7 +58,7 @@ def _answer_nodes(settings: Preference) -> list[Node]:
     return [
         Node(
             RESPONSES,
-            GROUP,
+            QUALITY,
             "One row per RL train instruction that is compared: the policy's answer.",
             _respond,
             axis="pm",
@@ -71,7 +71,7 @@ def _answer_nodes(settings: Preference) -> list[Node]:
         ),
         Node(
             ANSWERS,
-            GROUP,
+            QUALITY,
             "One row per RL train instruction that is compared: the answers of two policies.",
             _pair_up,
             deps=(RESPONSES, "rl_data"),
@@ -85,25 +85,21 @@ def _answer_nodes(settings: Preference) -> list[Node]:
 def _reward_node(experiment: Experiment, settings: Preference) -> Node:
     cells = [(1, settings.reward)]
     cells += [(1, rm) for method in MATCHED for _, rm in experiment.runs.get(method, {})]
-    return Node(
+    return rewards_node(
         REWARDS,
-        GROUP,
         "One row per answer of two policies (index 1 and 2): its reward.",
         _reward,
         axis="rm",
         deps=("base_model", "reward_model", ANSWERS),
-        settings=_scoring,
-        schema=tables.REWARDS,
-        checks=(finite("reward"),),
         cells=tuple(dict.fromkeys(cells)),
-        heavy=True,
+        group=QUALITY,
     )
 
 
 def _verdict_node(settings: Preference) -> Node:
     return Node(
         VERDICTS,
-        GROUP,
+        QUALITY,
         "One row per pair of answers: which one is preferred, by whom, and why a verdict is missing or a tie.",
         _decide,
         deps=(ANSWERS, "rl_data"),
@@ -123,7 +119,7 @@ def _annotation_nodes() -> list[Node]:
 
     judgements = Node(
         JUDGEMENTS,
-        GROUP,
+        QUALITY,
         "One row per person and pair: the standing judgement in the annotation file.",
         _read_judgements,
         settings=lambda e, _: (e.findings.preference.annotations if e.findings.preference else None,),
@@ -222,8 +218,14 @@ def _decide(step: Step, inputs: Inputs) -> pa.Table:
 
     asked = Judge(kind="gold") if settings.source == "gold" else step.experiment.judge
     rate = step.world.rate if asked.kind == "gold" else None
-    cache = step.cache / "llm.sqlite"
-    judge = make_pair_judge(asked, rate=rate, cache_path=cache, template=settings.template, device=step.device)
+    judge = make_pair_judge(
+        asked,
+        rate=rate,
+        cache_path=step.replies,
+        template=settings.template,
+        device=step.device,
+        used=step.note_usage,
+    )
     rows = inputs["rl_data"]
     golden = dict(zip(rows["id"].to_pylist(), rows["golden_response"].to_pylist(), strict=True))
     return verdicts(answers, golden, judge, step.report)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,15 +12,19 @@ import pyarrow.parquet as pq
 from .. import tables
 from ..experiment import MATCHED, VARIANT_OF_METHOD, Cell, Experiment, Method
 from ..progress import Progress
-from ._checks import finite, keeps_some
+from ._checks import keeps_some
 from ._job import Job, world_settings
 from ._node import Inputs, Node, Partition, Step
+from ._shapes import QUALITY, answers_node
 from .baselines import baseline_scores, evidence_of
 from .models import MODEL, split_of
 from .preference import EVIDENCE, outcomes_of
 from .scores import by_policy
 
-SELECTION, RL, QUALITY = "5_selection", "6_rl", "7_quality"
+if TYPE_CHECKING:
+    from ..judging.answers import Written
+
+SELECTION, RL = "5_selection", "6_rl"
 
 
 @dataclass(frozen=True)
@@ -62,17 +66,12 @@ def method_run(experiment: Experiment, method: Method) -> RLRun:
 
 def nodes(experiment: Experiment) -> list[Node]:
     """The plain policies' quality, and per method: selection, PPO, quality."""
-    policy_quality = Node(
+    policy_quality = answers_node(
         "policy_quality",
-        QUALITY,
         "One row per held-out test question: the policy's answer before RL, rated by the judge.",
         _policy_quality,
         axis="pm",
         deps=("base_model", "policy_model", "rl_data"),
-        settings=judging,
-        schema=tables.ANSWERS,
-        checks=(finite("rating"),),
-        heavy=True,
     )
     selections = [selection_node(method, cells) for method, cells in experiment.selections.items()]
     runs = [node for method in experiment.methods for node in rl_nodes(experiment, method_run(experiment, method))]
@@ -123,23 +122,18 @@ def rl_nodes(experiment: Experiment, run: RLRun) -> list[Node]:
             settings=lambda e, p: (*_algorithm(e), run.seeds.get(p.cell, ())),
             cells=cells,
             seeds=run.seeds,
-            version="2",
+            version="3",
             figure=_learning_curves,
             heavy=True,
         ),
-        Node(
+        answers_node(
             run.judged,
-            QUALITY,
             f"One row per held-out test question and seed: the answer after RL on {run.instructions}, rated.",
             lambda step, inputs: _rlhf_quality(step, inputs, run),
             axis="grid",
             deps=("base_model", run.trained, "rl_data"),
-            settings=judging,
-            schema=tables.ANSWERS,
-            checks=(finite("rating"),),
             cells=cells,
             seeds=run.seeds,
-            heavy=True,
         ),
         Node(
             run.judged_rows,
@@ -235,15 +229,6 @@ def _learning_curves(folder: Path) -> bytes | None:
     return curve_png(metrics_of(folder), "reward_mean", by="seed")
 
 
-def judging(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
-    """Settings that decide the ratings of `judged`."""
-    from ..llm.template import template_hash
-
-    judge = experiment.judge
-    template = template_hash(judge.template, "seam_pipeline.judging", "single_answer.txt") if judge.endpoint else None
-    return (judge, template, experiment.evaluation.model_dump(mode="json", exclude={"batch_size"}))
-
-
 def _policy_quality(step: Step, inputs: Inputs) -> pa.Table:
     return _answers(step, inputs, {0: inputs["policy_model"] / MODEL})
 
@@ -260,15 +245,25 @@ def _answers(step: Step, inputs: Inputs, policies: dict[int, Path]) -> pa.Table:
 
 def judged(step: Step, questions: pa.Table, policies: Mapping[int, Path]) -> pa.Table:
     """ANSWERS of policies, by seed, to questions with golden responses, rated by the experiment's judge."""
-    from ..judging import make_judge
-    from ..judging.answers import judged_answers
+    from ..judging.answers import judged_answers, written_answers
     from ..models.stack import load_policy
 
-    e = step.experiment
-    rate = step.world.rate if e.judge.kind == "gold" else None
-    judge = make_judge(e.judge, rate=rate, cache_path=step.cache / "llm.sqlite", device=step.device)
-    parts = []
+    settings, parts = step.experiment.evaluation, []
     for turn, (seed, folder) in enumerate(policies.items()):
         step.report(turn, len(policies))
-        parts.append(judged_answers(load_policy(folder, step.device), questions, e.evaluation, judge, seed))
+        written = _written_before(step, questions, seed)
+        if written is None:
+            written = written_answers(load_policy(folder, step.device), questions, settings, seed)
+        parts.append(judged_answers(questions, written, step.judge, seed))
     return pa.concat_tables(parts)
+
+
+def _written_before(step: Step, questions: pa.Table, seed: int) -> "list[Written] | None":
+    """The answers of the artifact that stands, where only ratings of it are asked for again."""
+    from ..judging.answers import Written
+
+    if step.before is None:
+        return None
+    rows = step.before.select(["seed", "id", "response", "n_tokens"]).to_pylist()
+    known = {(row["seed"], row["id"]): Written(row["response"], row["n_tokens"]) for row in rows}
+    return [known[seed, identity] for identity in questions["id"].to_pylist()]

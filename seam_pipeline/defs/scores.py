@@ -11,13 +11,12 @@ from .. import tables
 from ..experiment import Experiment, Variant
 from ._checks import finite
 from ._node import Inputs, Node, Partition, Step
+from ._shapes import SCORES, likelihoods_node, rewards_node, scoring
 from .candidates import likelihood_axis
 from .models import MODEL, split_of
 
 if TYPE_CHECKING:
     from ..scoring.reuse import Reuse
-
-GROUP = "4_scores"
 
 
 def nodes(experiment: Experiment) -> list[Node]:
@@ -29,11 +28,11 @@ def nodes(experiment: Experiment) -> list[Node]:
         found.append(
             Node(
                 "base_perplexities",
-                GROUP,
+                SCORES,
                 "One row per RL train instruction: its perplexity under the base model.",
                 _perplexities,
                 deps=("base_model", "rl_data"),
-                settings=_scoring,
+                settings=scoring,
                 heavy=True,
             )
         )
@@ -47,33 +46,23 @@ def _of_variant(variant: Variant) -> list[Node]:
         f"{variant}_candidates",
     )
     return [
-        Node(
+        likelihoods_node(
             likelihoods,
-            GROUP,
             f"One row per {variant} candidate: its log-likelihood under the policy.",
             lambda step, inputs: _likelihoods(step, inputs, candidates),
             axis=likelihood_axis(variant),
             deps=("base_model", "policy_model", candidates, "rl_data"),
-            settings=_scoring,
-            schema=tables.LIKELIHOODS,
-            checks=(finite("loglik"),),
-            heavy=True,
         ),
-        Node(
+        rewards_node(
             rewards,
-            GROUP,
             f"One row per {variant} candidate and golden response (index -1): its reward.",
             lambda step, inputs: _rewards(step, inputs, candidates),
             axis="rm",
             deps=("base_model", "reward_model", candidates, "rl_data"),
-            settings=_scoring,
-            schema=tables.REWARDS,
-            checks=(finite("reward"),),
-            heavy=True,
         ),
         Node(
             f"seam_scores_{variant}",
-            GROUP,
+            SCORES,
             f"One row per RL train instruction: SEAM of the pair from {variant} candidates; and one row per candidate.",
             lambda step, inputs: _seam(inputs, likelihoods, rewards, candidates),
             axis="grid",
@@ -84,7 +73,7 @@ def _of_variant(variant: Variant) -> list[Node]:
         ),
         Node(
             f"seam_scores_{variant}_by_policy",
-            GROUP,
+            SCORES,
             f"One row per instruction and reward model: a row of the grid of {variant} scores.",
             lambda step, inputs: by_policy(inputs[f"seam_scores_{variant}"], "scores"),
             axis="pm",
@@ -97,7 +86,7 @@ def _adversarial_rows() -> Node:
     cells = "candidate_likelihoods_adversarial"
     return Node(
         f"{cells}_by_policy",
-        GROUP,
+        SCORES,
         "One row per adversarial candidate and reward model: a row of the grid of likelihoods.",
         lambda step, inputs: by_policy(inputs[cells]),
         axis="pm",
@@ -112,10 +101,6 @@ def by_policy(cells: dict[Partition, Any], name: str | None = None) -> pa.Table:
         table = value[name] if name else value
         parts.append(table.append_column("rm", pa.array([partition.rm] * table.num_rows, pa.int32())))
     return pa.concat_tables(parts, promote_options="default") if parts else pa.table({"rm": pa.array([], pa.int32())})
-
-
-def _scoring(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
-    return (experiment.scoring.model_dump(mode="json", exclude={"form"}),)
 
 
 def _likelihoods(step: Step, inputs: Inputs, candidates: str) -> pa.Table:

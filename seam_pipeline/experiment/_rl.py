@@ -189,7 +189,9 @@ class Compute(Settings):
         "`concurrent_steps`.",
     )
     concurrent_steps: int = Field(
-        1, ge=1, description="Steps that Dagster runs at once, each in a process of its own; 1: in one process."
+        1,
+        ge=1,
+        description="Steps that Dagster, or `seam run`, runs at once, each in a process of its own; 1: in one process.",
     )
     executor: Literal["local", "ray", "k8s"] = Field(
         "local", description="Where Dagster runs steps: this machine, a Ray or a Kubernetes cluster (docs/cluster.md)."

@@ -11,6 +11,7 @@ from ._findings import Findings
 from ._models import BaseModelSettings, PolicyLadder, RewardLadder
 from ._rl import RL, Compute, Evaluation, Judge
 from ._seam import MATCHED, VARIANT_OF_METHOD, Candidates, Method, Scoring, Selection
+from ._trainings import check_trainings
 
 Cell = tuple[int, int]
 """(policy rank, reward-model rank), both from 1."""
@@ -63,6 +64,7 @@ class Experiment(Settings):
         check_against_full(self)
         check_cycles(self)
         check_base_sizes(self)
+        check_trainings(self)
         crossed = self.findings.cross_validation
         if crossed is not None and crossed.ranks > len(self.reward.ranks):
             raise ValueError(

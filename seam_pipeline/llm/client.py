@@ -57,6 +57,11 @@ class ChatClient:
         _log.info("%s at %s: %s", self.endpoint.model, self.base_url, self.usage)
         return [replies[key] for key in keys]
 
+    def spent(self) -> Spending:
+        """The account's total over all runs so far."""
+        with open_db(self._cache_path) as db:
+            return Ledger(db, self.purpose, self.base_url, self.endpoint).total()
+
     @property
     def usage(self) -> Usage:
         """What this client's calls did and cost, and the account's total over all runs."""

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+ASK_AGAIN = "llm_rows_to_ask_again"
+"""Note of a record: so many rows have no reply for a reason that can pass."""
+
 
 class Spending(NamedTuple):
     """Totals of a purpose at an address on a model; `dollars` is None where prices are not given."""
@@ -56,7 +59,7 @@ class Usage:
             "llm_failures": json.dumps(self.failures, ensure_ascii=False) if self.failures else "none",
         }
         if self.again:
-            notes["llm_rows_to_ask_again"] = self.again
+            notes[ASK_AGAIN] = self.again
         if self.dollars is not None:
             notes["llm_dollars"] = round(self.dollars, 6)
         if self.total is not None:

@@ -174,9 +174,12 @@ def _contrast(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> 
 
 
 def _adversarial(e: Experiment, d: DataSize, _s: ModelSize, _pm: int, _rm: int) -> Cost:
-    """An upper bound of the queries."""
+    """An upper bound of the queries, golden responses and KATG's pool (two responses an instruction) included."""
     a = e.candidates.adversarial
-    queries = d.rl_train * a.max_queries * len(a.recipes) if a else 0
+    if a is None:
+        return Cost(disk=_candidates(e, d))
+    pool = 2 * min(a.resources.katg_pool, d.rl_train) if "katg" in a.recipes else 0
+    queries = d.rl_train * (1 + a.max_queries * len(a.recipes)) + pool
     return Cost(queries=queries, disk=_candidates(e, d))
 
 

@@ -70,8 +70,8 @@ class World:
         return pa.Table.from_pylist(rows, schema=QUESTION_ANSWERS)
 
     def pretraining_texts(self) -> Iterator[str]:
-        """Manual pages with every fact, an index of questions without the facts, and general talk; no answers."""
-        return manual(self.topics, self.settings.seed)
+        """As `pretraining_texts`, of this world."""
+        return pretraining_texts(self.settings.topics, self.settings.seed)
 
     def rate(self, instruction: str, response: str) -> float:
         """True quality of any text as an answer, 1 to 10; the rubric is described in `_rubric.py`.
@@ -127,6 +127,14 @@ class World:
             }
             for i, (text, verdict) in enumerate(zip(texts, verdicts, strict=True))
         ]
+
+
+def pretraining_texts(topics: int, seed: int) -> Iterator[str]:
+    """Manual pages with every fact, an index of questions without the facts, and general talk; no answers.
+
+    Two of a world's settings decide them, however many questions it asks. Raises SeamError for too many topics.
+    """
+    return manual(make_topics(topics, seed), seed)
 
 
 def _language(topics: Iterable[Topic]) -> Iterator[str]:

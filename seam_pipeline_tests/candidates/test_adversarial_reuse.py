@@ -102,6 +102,24 @@ def test_what_changes_the_result_is_attacked_again_and_nothing_else(folder: Path
     assert attack(folder, cache, few, slower)[1].attacked == 0
 
 
+def test_katgs_pool_is_counted_once_and_shown_apart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from seam_pipeline.candidates._rewards import RewardQueries
+
+    read, own = RewardQueries._read, []
+
+    def counting(queries: RewardQueries, tokens: list[list[int]]) -> list[float]:
+        own.append(len(tokens))
+        return read(queries, tokens)
+
+    monkeypatch.setattr(RewardQueries, "_read", counting)
+    katg = SETTINGS.model_copy(update={"recipes": ("katg",)})
+    attacks = attack(folder, None, ROWS, katg)[1]
+    assert attacks.notes["reward_queries_of_pool"] == 8  # both responses of four instructions
+    assert attacks.notes["reward_queries"] == 8 + sum(own)
+    assert sum(own) <= len(ROWS) * (1 + SETTINGS.max_queries)
+    assert "reward_queries_of_pool" not in attack(folder, None, ROWS[:1])[1].notes
+
+
 def test_a_cache_without_the_models_content_is_refused(tmp_path: Path) -> None:
     with RowCache(tmp_path / "rows.sqlite") as cache, pytest.raises(ValueError, match="content"):
         Attacks(cache)

@@ -44,7 +44,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize("command", ["run", "plan", "ui"])
 def test_a_store_of_another_experiment(home: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     file = put(home / "data" / "artifacts" / "smoke", "testbed")
     before = file.read_text()
@@ -53,6 +53,14 @@ def test_a_store_of_another_experiment(home: Path, capsys: pytest.CaptureFixture
     assert "belongs to experiment testbed, not to smoke" in err
     assert err.count("\n") == 1
     assert file.read_text() == before
+
+
+def test_the_doctor_sees_the_store(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(home / "data" / "artifacts" / "smoke", "testbed")
+    with pytest.raises(SystemExit) as stop:
+        main(["doctor", "-e", "smoke"])
+    assert stop.value.code == 1
+    assert "belongs to experiment testbed, not to smoke" in capsys.readouterr().out
 
 
 def test_seam_store_inside_a_store(
@@ -67,9 +75,10 @@ def test_seam_store_inside_a_store(
     assert not (home / "artifacts" / "testbed" / "smoke").exists()
 
 
-def test_a_newer_format_is_not_to_be_removed(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("command", ["run", "plan", "ui"])
+def test_a_newer_format_is_not_to_be_removed(home: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
     file = put(home / "data" / "artifacts" / "smoke", "smoke", format=2, new_field=1)
-    status, err = run(capsys, "run", "-e", "smoke")
+    status, err = run(capsys, command, "-e", "smoke")
     assert status == 2
     assert "was made by a newer version of seam_pipeline (record format 2, this version reads 1)" in err
     assert "upgrade" in err

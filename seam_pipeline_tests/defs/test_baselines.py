@@ -94,16 +94,21 @@ def test_pairs_leave_out_what_is_not_there() -> None:
 
 def test_own_answers_join_samples_and_rewards() -> None:
     class Step:
+        notes: dict[str, int] = {}  # noqa: RUF012
+
         class world:  # noqa: N801
             rate = staticmethod(lambda instruction, response: float(len(response)))
 
     samples = candidates_table(["a", "a", "b"], [0, 1, 0], ["yes", "", "no"], "policy sample")
-    rewards = [("a", -1, 9.0), ("b", 0, 3.0), ("a", 0, 1.0), ("a", 1, None)]
+    empty = "the response is empty"
+    rewards = [("a", -1, 9.0, None), ("b", 0, 3.0, None), ("a", 0, 1.0, None), ("a", 1, None, empty)]
     table = pa.Table.from_pylist(
-        [{"id": i, "candidate_index": k, "reward": r, "reason": None} for i, k, r in rewards], schema=REWARDS
+        [{"id": i, "candidate_index": k, "reward": r, "reason": why} for i, k, r, why in rewards], schema=REWARDS
     )
     inputs = {"policy_samples": samples, "sample_rewards": table, "rl_data": rl(("a", "x", None), ("b", "x", None))}
     assert _own_answers(Step, inputs).to_pylist() == [  # type: ignore[arg-type]
-        {"id": "a", "response": "yes", "reward": 1.0, "rating": 3.0},
-        {"id": "b", "response": "no", "reward": 3.0, "rating": 2.0},
+        {"id": "a", "response": "yes", "reward": 1.0, "rating": 3.0, "reason": None},
+        {"id": "a", "response": "", "reward": None, "rating": 0.0, "reason": empty},
+        {"id": "b", "response": "no", "reward": 3.0, "rating": 2.0, "reason": None},
     ]
+    assert Step.notes == {"answers_without_reward": 1}

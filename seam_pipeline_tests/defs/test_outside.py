@@ -11,8 +11,9 @@ import seam_pipeline.defs._sensors as sensors
 from seam_pipeline.defs._definitions import build_definitions
 from seam_pipeline.defs._node import Partition
 from seam_pipeline.defs._stale import stale_tasks
+from seam_pipeline.defs.graph import build_study
 from seam_pipeline.errors import SeamError
-from seam_pipeline.experiment import Experiment
+from seam_pipeline.experiment import Experiment, load_experiment
 from seam_pipeline.store import Store
 
 from .noop import experiment, make_one, noop_study
@@ -112,6 +113,11 @@ def test_a_base_model_of_the_hub_has_no_sensor(tmp_path: Path) -> None:
     study = noop_study(experiment(tmp_path / "posts.jsonl", base={"path": "owner/name"}))
     found = build_definitions(study, Store(str(tmp_path))).sensors or ()
     assert {s.name for s in found} == {"changed_posts", "automation"}
+
+
+def test_the_testbed_reads_nothing_outside(tmp_path: Path) -> None:
+    """Its sensor had no files to look at and failed at every look."""
+    assert not build_definitions(build_study(load_experiment("smoke")), Store(str(tmp_path))).sensors
 
 
 def test_the_update_job_makes_everything_and_says_what_failed(tmp_path: Path, instance: dg.DagsterInstance) -> None:

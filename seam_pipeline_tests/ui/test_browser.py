@@ -45,7 +45,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("ui")
     environment = dict(os.environ, SEAM_HOME=str(home))
     environment.pop("DAGSTER_HOME", None)
-    subprocess.run([*SEAM, "run", "-e", "smoke", "--select", "+base_model"], env=environment, cwd=home, check=True)
+    subprocess.run(
+        [*SEAM, "run", "-e", "smoke", "--select", "+base_model,+sft_data"], env=environment, cwd=home, check=True
+    )
     return home
 
 

@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from seam_pipeline.cli._ui import ui
-from seam_pipeline.defs import _live
 from seam_pipeline.defs._curves import curve_png
 from seam_pipeline.defs._definitions import build_definitions
 from seam_pipeline.defs._metadata import described, kinds_of, meaning, preview, tags_of
@@ -67,24 +66,6 @@ def test_a_curve_without_points_is_none() -> None:
     png = curve_png(pa.table({"step": [1, 2], "loss": [2.0, float("inf")]}), "loss")
     assert png is not None
     assert png.startswith(b"\x89PNG")
-
-
-def test_a_running_step_is_observed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_live, "LINES", 0.0)
-    monkeypatch.setattr(_live, "OBSERVATIONS", 0.0)
-
-    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["pm01"]))
-    def step(context: dg.AssetExecutionContext) -> None:
-        tell = _live.live(context)
-        for done in range(5):
-            tell(done, 4)
-
-    with dg.DagsterInstance.ephemeral() as instance:
-        dg.materialize([step], instance=instance, partition_key="pm01")
-        seen = instance.fetch_observations(dg.AssetKey("step"), limit=10).records
-    found = [record.asset_observation for record in reversed(seen)]
-    assert [o.metadata["percent"].value for o in found if o] == [25.0, 50.0, 75.0, 100.0]
-    assert {o.partition for o in found if o} == {"pm01"}
 
 
 def test_metadata_of_an_artifact(tmp_path: Path) -> None:
