@@ -8,13 +8,6 @@ from typing import Any
 
 import torch
 
-LETTER = "e"
-
-
-def text_reward(response: str) -> float:
-    """The reward to learn: ten times the share of one letter, of no meaning but exact and equal for both."""
-    return 10.0 * response.count(LETTER) / max(1, len(response))
-
 
 def peak_mib() -> float:
     """Largest resident memory of this process so far."""

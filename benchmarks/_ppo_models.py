@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from seam_pipeline.experiment import Lora
 from seam_pipeline.models._compat import quiet
+from seam_pipeline.models.export import export
 from seam_pipeline.models.stack import AdapterStack, load_policy, load_reward, write_head, write_stack
 
 PROMPTS = 256
@@ -64,6 +66,19 @@ def make_models(root: Path, size: str) -> Models:
     prompts = root / "prompts.json"
     prompts.write_text(json.dumps({"texts": texts, "ids": merged.prompt_ids(texts)}), "utf-8")
     return Models(policy, reward, root / "plain_policy", root / "plain_reward", prompts, model.num_parameters())
+
+
+def study_models(study: Path, root: Path) -> Models:
+    """The best policy and reward model of a study's artifacts, its RL instructions, and merged copies below `root`."""
+    policy, reward = study / "policy_model" / "pm01" / "model", study / "reward_model" / "rm01" / "model"
+    plain_policy, plain_reward = root / "plain_policy", root / "plain_reward"
+    export(policy, plain_policy)
+    export(reward, plain_reward)
+    rows = pq.read_table(study / "rl_data" / "all" / "table.parquet", columns=["split", "instruction"]).to_pylist()
+    texts = [row["instruction"] for row in rows if row["split"] == "train"]
+    loaded, prompts = load_policy(policy), root / "prompts.json"
+    prompts.write_text(json.dumps({"texts": texts, "ids": loaded.prompt_ids(texts)}), "utf-8")
+    return Models(policy, reward, plain_policy, plain_reward, prompts, loaded.model.num_parameters())
 
 
 def _save(model: Any, tokenizer: Any, folder: Path) -> None:

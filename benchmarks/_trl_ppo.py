@@ -16,7 +16,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 import torch
 import transformers
 import trl
-from _ppo_measure import Clock, pin, text_reward
+from _ppo_measure import Clock, pin
 from datasets import Dataset
 from peft import LoraConfig, inject_adapter_in_model
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
@@ -24,21 +24,26 @@ from trl.experimental.ppo import PPOConfig, PPOTrainer
 
 
 class TextReward(torch.nn.Module):
-    """`text_reward` in the shape of a reward model: token ids go through as hidden states, and `score` decodes them."""
+    """Our reward model on the decoded text, in the shape TRL asks for: token ids go through as hidden states."""
 
     base_model_prefix = "reader"
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, folder: str) -> None:
         super().__init__()
-        self.tokenizer = tokenizer
+        # here alone: the speed benchmark's process holds nothing of ours
+        from seam_pipeline.training._ppo_reward import separate_scorer
+
+        self.tokenizer, self.rate = tokenizer, separate_scorer(folder, torch.device("cpu"))
 
     def reader(self, input_ids: torch.Tensor, **_: Any) -> SimpleNamespace:
         return SimpleNamespace(hidden_states=[input_ids[..., None].double()])
 
     def score(self, hidden: torch.Tensor) -> torch.Tensor:
         texts = self.tokenizer.batch_decode(hidden[..., 0].long().tolist(), skip_special_tokens=True)
-        rewards = [text_reward(text.split("\n\nAnswer:", 1)[1].strip()) for text in texts]
-        return torch.tensor(rewards)[:, None, None].expand(-1, hidden.shape[1], 1)
+        prompts, _, answers = zip(*(text.partition("\n\nAnswer:") for text in texts), strict=True)
+        instructions = [prompt.removeprefix("Question: ") for prompt in prompts]
+        rewards = self.rate(instructions, [answer.strip() for answer in answers])
+        return rewards[:, None, None].expand(-1, hidden.shape[1], 1)
 
 
 class Steps(TrainerCallback):
@@ -69,7 +74,7 @@ def trainer_of(task: dict[str, Any], steps: Steps) -> PPOTrainer:
         value = inject_adapter_in_model(LoraConfig(**lora), value)
         value.score.requires_grad_(True)
     if task["learn"]:
-        scorer: torch.nn.Module = TextReward(tokenizer)
+        scorer: torch.nn.Module = TextReward(tokenizer, task["reward"])
     else:
         scorer = AutoModelForSequenceClassification.from_pretrained(reward, num_labels=1, dtype=torch.float32)
     accumulation = task["gradient_accumulation"]

@@ -1,15 +1,16 @@
 """Our PPO against TRL 1.12.0's, the last TRL with PPO: samples per second, peak memory, and what is learned.
 
     python benchmarks/ppo.py --sizes tiny mid --steps 6 --out benchmarks/results/ppo.md      # speed and memory
-    python benchmarks/ppo.py --learn --steps 60 --seeds 5 --out benchmarks/results/ppo_learning.md
+    python benchmarks/ppo.py --learn data/artifacts/testbed --steps 30 --out benchmarks/results/ppo_learning.md
 
 Both train a LoRA adapter (r 16) on the same random LLaMA (1.9 M or 58 M parameters, float32), prompts of 24 to 120
 tokens, batch 32, 48 sampled tokens, 4 epochs of one update each, the same clip, GAE and fixed KL numbers, one thread.
 TRL 1.12.0 is installed into a folder of its own (--environment); torch, transformers and all else are this
 environment's, so only the trainers differ. Each run is a process; ours and TRL's take turns. Numbers are medians over
 steps after the first; memory is the process's largest resident size, also less what the imports alone take. TRL runs as
-its example script sets it up (value model trained whole) and with the value model's body under LoRA. With --learn the
-reward is the share of a letter in the text, a function both share; learned is the mean reward of the last five batches.
+its example script sets it up (value model trained whole) and with the value model's body under LoRA. With --learn
+both start from a study's best policy and learn from its best reward model, read by the same code from the same texts;
+learned is the mean reward of the last five batches.
 """
 
 import argparse
@@ -66,7 +67,7 @@ def run(command: list[str], task: dict[str, Any]) -> dict[str, Any]:
         given, out = Path(folder, "task.json"), Path(folder, "out.json")
         given.write_text(json.dumps(task | {"work": str(Path(folder, "work"))}), "utf-8")
         threads = {name: str(task["threads"]) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+        quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(HERE.parent)}
         done = subprocess.run(
             [*command, str(given), str(out)],
             env={**os.environ, **threads, **quiet},
@@ -85,7 +86,7 @@ def ours(given: Path, out: Path) -> None:
     import pyarrow.parquet as pq
     import torch
     import transformers
-    from _ppo_measure import Clock, pin, text_reward
+    from _ppo_measure import Clock, pin
 
     from seam_pipeline.experiment import PPO, Lora
     from seam_pipeline.training.ppo import train_ppo
@@ -108,9 +109,6 @@ def ours(given: Path, out: Path) -> None:
         lora=Lora(r=task["lora_r"], alpha=task["lora_alpha"], dropout=0.0),
     )
 
-    def reward(_: Sequence[str], responses: Sequence[str]) -> torch.Tensor:
-        return torch.tensor([text_reward(text) for text in responses])
-
     folder = train_ppo(
         task["policy"],
         task["reward"],
@@ -119,7 +117,6 @@ def ours(given: Path, out: Path) -> None:
         Path(task["work"]) / "out",
         task["seed"],
         progress=lambda *_: clock.step(),
-        reward_fn=reward if task["learn"] else None,
     )
     metrics = pq.read_table(folder / "metrics.parquet")
     kept = {"reward": metrics["reward_mean"].to_pylist(), "kl": metrics["kl"].to_pylist()}
@@ -165,9 +162,9 @@ def _speed(runs: Sequence[dict[str, Any]], samples: int) -> tuple[float, float, 
 
 def learning(arguments: argparse.Namespace, python: Path, task: dict[str, Any], root: Path) -> list[str]:
     """Learned reward and KL of each trainer over the seeds, and the difference with its interval."""
-    from _ppo_models import make_models
+    from _ppo_models import study_models
 
-    paths = {key: str(value) for key, value in make_models(root / "tiny", "tiny")._asdict().items()}
+    paths = {key: str(value) for key, value in study_models(arguments.learn, root)._asdict().items()}
     trainers = {"ours": [sys.executable, __file__, "--child"], **trl_commands(python, arguments.values)}
     lines = [
         "",
@@ -199,9 +196,9 @@ def main() -> None:
     parser.add_argument("--values", nargs="+", choices=("full", "lora"), default=["full", "lora"], help="TRL's value")
     parser.add_argument("--trl-checkpointing", action="store_true", help="gradient checkpointing, TRL's default")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--learn", action="store_true", help="compare learned rewards instead of speed (tiny model)")
+    parser.add_argument("--learn", type=Path, metavar="STUDY", help="compare learned rewards, on a study's artifacts")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--learning-rates", nargs="+", type=float, default=[1e-3, 3e-3])
+    parser.add_argument("--learning-rates", nargs="+", type=float, default=[1e-3])
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
     parser.add_argument("--environment", type=Path, default=cache / "seam-benchmarks" / "trl-1.12.0")
     parser.add_argument("--out", type=Path, help="Markdown file to write as well")
