@@ -31,9 +31,10 @@ def materialize(
     run_id: str | None = None,
 ) -> Ended:
     """Make tasks of one partition; `anew` also what is current. Raises KeyboardInterrupt when it is stopped."""
+    keys = {task.label: dg.AssetKey([study.experiment.name, task.node.name]) for task in tasks}
     result = job.execute_in_process(
         instance=instance,
-        asset_selection=[dg.AssetKey([study.experiment.name, task.node.name]) for task in tasks],
+        asset_selection=list(keys.values()),
         partition_key=tasks[0].partition.key,
         raise_on_error=False,
         run_id=run_id,
@@ -42,7 +43,7 @@ def materialize(
     )
     if any(event.is_step_failure and _interrupted(event.step_failure_data.error) for event in result.all_events):
         raise KeyboardInterrupt
-    labels = {f"{study.experiment.name}__{task.node.name}": task.label for task in tasks}
+    labels = {key.to_python_identifier(): label for label, key in keys.items()}
     done = frozenset(labels[e.step_key] for e in result.all_events if e.is_step_success and e.step_key in labels)
     failures = {
         labels[event.step_key]: _reason(event.step_failure_data.error)
@@ -51,7 +52,7 @@ def materialize(
     }
     for check in result.get_asset_check_evaluations():
         if not check.passed:
-            label = labels["__".join(check.asset_key.path)]
+            label = labels[check.asset_key.to_python_identifier()]
             failures[label] = f"check {check.check_name}: {check.metadata['problem'].value}"
     return Ended(done, failures)
 

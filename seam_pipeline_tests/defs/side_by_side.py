@@ -12,6 +12,9 @@ from seam_pipeline.experiment import Experiment
 
 from .toy import table, value
 
+NAME = "side-by-side"
+"""A name that Dagster can't use as it is for its steps."""
+
 
 def study_of(experiment: Experiment) -> Study:
     nodes = [
@@ -22,7 +25,7 @@ def study_of(experiment: Experiment) -> Study:
         Node("score", "3", "", score, "pm", ("policy", "right")),
         Node("total", "4", "", total, "one", ("score",)),
     ]
-    return Study(experiment, {node.name: node for node in nodes})
+    return Study(experiment.model_copy(update={"name": NAME}), {node.name: node for node in nodes})
 
 
 def source(step: Step, _inputs: Inputs) -> pa.Table:

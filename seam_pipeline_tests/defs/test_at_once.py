@@ -24,7 +24,7 @@ from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import load_experiment
 from seam_pipeline.store import Store
 
-from .side_by_side import study_of
+from .side_by_side import NAME, study_of
 
 BUILDER = "seam_pipeline_tests.defs.side_by_side:study_of"
 ALL = 3 + 2 + 2 + 1
@@ -53,7 +53,7 @@ def study() -> Study:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "store"), experiment="smoke")
+    return Store(str(tmp_path / "store"), experiment=NAME)
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_two_at_once_make_what_one_makes_and_nothing_twice(
     assert versions(study, alone) == versions(study, store)
     # the same Dagster instance: runs and data versions are there
     assert all(run.status == dg.DagsterRunStatus.SUCCESS for run in instance.get_runs())
-    event = instance.get_latest_materialization_event(dg.AssetKey(["smoke", "total"]))
+    event = instance.get_latest_materialization_event(dg.AssetKey([NAME, "total"]))
     assert event is not None
     assert event.asset_materialization is not None
     assert (event.asset_materialization.tags or {})["dagster/data_version"] == versions(study, store)["total"]
@@ -147,7 +147,7 @@ def test_no_process_is_left(store: Store, instance: dg.DagsterInstance, how: sig
     text = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from seam_pipeline_tests.defs import test_at_once as t\n"
-        f"store = t.Store({str(store.root)!r}, experiment='smoke')\n"
+        f"store = t.Store({str(store.root)!r}, experiment={NAME!r})\n"
         "with t.open_instance() as instance:\n"
         "    t.run(t.study_of(t.load_experiment('smoke')), store, instance, t.Heard())\n"
     )
