@@ -49,7 +49,7 @@ def plan(
     from ..defs._choice import choose
     from ..defs._home import open_store
     from ..defs._refusals import check
-    from ..defs._stale import stale_tasks
+    from ..defs._stale import Records, stale_tasks
     from ..defs.graph import build_study
     from ..experiment import load_experiment
     from ..planning import Planner, make_plan, plan_dict, plan_lines, read_throughput
@@ -58,8 +58,9 @@ def plan(
         raise SeamError(f"--tflops {tflops} is no speed; give a finite number.")
     experiment = load_experiment(experiment_name)
     study, store = build_study(experiment), open_store(experiment)
-    check(study, store)
-    tasks = stale_tasks(study, store, choose(study, select, partitions))
+    records = Records(store)
+    check(study, records)
+    tasks = stale_tasks(study, records, choose(study, select, partitions))
     given = read_throughput(throughput) if throughput else ()
     planner = Planner(study, store, given, str(throughput), tflops)
     found = make_plan(planner, tasks, "artifact" if show_all else by)

@@ -12,6 +12,7 @@ from ._options import data_option, experiment_option
 
 if TYPE_CHECKING:
     from ..defs._choice import Chosen
+    from ..defs._stale import Records
     from ..defs._study import Study
     from ..defs._update import Outcome
     from ..experiment import Compute
@@ -50,6 +51,7 @@ def run(
     from ..defs._choice import choose
     from ..defs._home import open_store
     from ..defs._refusals import check
+    from ..defs._stale import Records
     from ..defs.graph import build_study
     from ..experiment import load_experiment
 
@@ -59,9 +61,10 @@ def run(
     study = build_study(experiment)
     store = open_store(experiment)
     store.refresh()
-    check(study, store)
+    records = Records(store)
+    check(study, records)
     chosen = choose(study, select, partitions)
-    outcome = _update(study, store, chosen, again, at_once)
+    outcome = _update(study, store, records, chosen, again, at_once)
     report = store.local("report") / "report.html"
     if report.is_file():
         click.echo(f"Report: {report}")
@@ -73,7 +76,9 @@ def run(
         raise click.exceptions.Exit(1)
 
 
-def _update(study: "Study", store: "Store", chosen: "Chosen", again: bool, at_once: int | None) -> "Outcome":
+def _update(
+    study: "Study", store: "Store", records: "Records", chosen: "Chosen", again: bool, at_once: int | None
+) -> "Outcome":
     from ..defs._stale import stale_tasks
     from ..defs._update import Outcome, update
     from ..defs._workers import Workers
@@ -81,7 +86,7 @@ def _update(study: "Study", store: "Store", chosen: "Chosen", again: bool, at_on
     from ._display import LineDisplay
 
     name, started = study.experiment.name, time.monotonic()
-    tasks = stale_tasks(study, store, chosen, again)
+    tasks = stale_tasks(study, records, chosen, again)
     if not tasks:
         every = set(chosen) == set(study.nodes)
         click.echo(f"{name}: {'everything' if every else 'what was chosen, given its inputs,'} is up to date.")

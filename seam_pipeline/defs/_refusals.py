@@ -8,19 +8,19 @@ from pathlib import Path
 from ..errors import SeamError
 from ..experiment import BaseModelSettings, LLMEndpoint, TestbedData
 from ..llm.key import address
-from ..store import Store
+from ._stale import Reads
 from ._study import Study
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
-def check(study: Study, store: Store) -> None:
+def check(study: Study, store: Reads) -> None:
     """Raises SeamError with the first refusal."""
     for sentence in refusals(study, store):
         raise SeamError(sentence)
 
 
-def refusals(study: Study, store: Store) -> Iterator[str]:
+def refusals(study: Study, store: Reads) -> Iterator[str]:
     """The sentences of all checks that fail; nothing is loaded, computed or written."""
     for look in (_resources, _schedule, _testbed, _models, _templates, _addresses, _accelerate, partial(_store, store)):
         try:
@@ -112,7 +112,7 @@ def _accelerate(study: Study) -> None:
         accelerate_config(compute.accelerate_config)
 
 
-def _store(store: Store, study: Study) -> None:
+def _store(store: Reads, study: Study) -> None:
     """A store of another experiment or a newer format, or a record cut short."""
     for node in study.order:
         for partition in study.wanted(node):

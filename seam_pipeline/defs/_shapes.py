@@ -1,6 +1,7 @@
 """Nodes of one shape that several parts of the study have: their schema, blocking checks and settings, once."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow as pa
 from .. import tables
 from ..experiment import Cell, Experiment
 from ._checks import finite
-from ._node import Axis, Inputs, Node, Partition, Step
+from ._node import Axis, Inputs, Node, Partition, Step, nothing
 
 Settings = Callable[[Experiment, Partition], tuple[Any, ...]]
 Compute = Callable[[Step, Inputs], pa.Table]
@@ -29,100 +30,48 @@ def judging(experiment: Experiment, _partition: Partition) -> tuple[Any, ...]:
     return (judge, template, experiment.evaluation.model_dump(mode="json", exclude={"batch_size"}))
 
 
-def likelihoods_node(
-    name: str,
-    description: str,
-    compute: Compute,
-    axis: Axis,
-    deps: tuple[str, ...],
-    cells: tuple[Cell, ...] | None = None,
-) -> Node:
-    """LIKELIHOODS under a policy."""
-    return Node(
-        name,
-        SCORES,
-        description,
-        compute,
-        axis=axis,
-        deps=deps,
-        settings=scoring,
-        schema=tables.LIKELIHOODS,
-        checks=(finite("loglik"),),
-        cells=cells,
-        heavy=True,
-    )
+@dataclass(frozen=True)
+class Shape:
+    """What nodes of one kind share; called with the rest, it makes a node."""
+
+    group: str
+    schema: pa.Schema
+    finite: tuple[str, ...]
+    """Columns without NaN or infinity, as a blocking check."""
+    settings: Settings = nothing
+
+    def __call__(
+        self,
+        name: str,
+        description: str,
+        compute: Compute,
+        axis: Axis,
+        deps: tuple[str, ...],
+        cells: tuple[Cell, ...] | None = None,
+        seeds: Mapping[Cell, tuple[int, ...]] | None = None,
+    ) -> Node:
+        """As the fields of `Node`."""
+        return Node(
+            name,
+            self.group,
+            description,
+            compute,
+            axis=axis,
+            deps=deps,
+            settings=self.settings,
+            schema=self.schema,
+            checks=(finite(*self.finite),),
+            cells=cells,
+            seeds=seeds or {},
+            heavy=True,
+        )
 
 
-def rewards_node(
-    name: str,
-    description: str,
-    compute: Compute,
-    axis: Axis,
-    deps: tuple[str, ...],
-    cells: tuple[Cell, ...] | None = None,
-    group: str = SCORES,
-) -> Node:
-    """REWARDS of a reward model."""
-    return Node(
-        name,
-        group,
-        description,
-        compute,
-        axis=axis,
-        deps=deps,
-        settings=scoring,
-        schema=tables.REWARDS,
-        checks=(finite("reward"),),
-        cells=cells,
-        heavy=True,
-    )
-
-
-def answers_node(
-    name: str,
-    description: str,
-    compute: Compute,
-    axis: Axis,
-    deps: tuple[str, ...],
-    settings: Settings = judging,
-    cells: tuple[Cell, ...] | None = None,
-    seeds: Mapping[Cell, tuple[int, ...]] | None = None,
-) -> Node:
-    """ANSWERS to the held-out test questions, rated by the judge."""
-    return Node(
-        name,
-        QUALITY,
-        description,
-        compute,
-        axis=axis,
-        deps=deps,
-        settings=settings,
-        schema=tables.ANSWERS,
-        checks=(finite("rating"),),
-        cells=cells,
-        seeds=seeds or {},
-        heavy=True,
-    )
-
-
-def accuracy_node(
-    name: str,
-    description: str,
-    compute: Compute,
-    axis: Axis,
-    deps: tuple[str, ...],
-    cells: tuple[Cell, ...] | None = None,
-) -> Node:
-    """REWARD_QUALITY: a reward model's verdicts on the preference test pairs."""
-    return Node(
-        name,
-        MODELS,
-        description,
-        compute,
-        axis=axis,
-        deps=deps,
-        schema=tables.REWARD_QUALITY,
-        checks=(finite("chosen_reward", "rejected_reward"),),
-        cells=cells,
-        heavy=True,
-    )
+likelihoods_node = Shape(SCORES, tables.LIKELIHOODS, ("loglik",), scoring)
+"""LIKELIHOODS under a policy."""
+rewards_node = Shape(SCORES, tables.REWARDS, ("reward",), scoring)
+"""REWARDS of a reward model."""
+answers_node = Shape(QUALITY, tables.ANSWERS, ("rating",), judging)
+"""ANSWERS to the held-out test questions, rated by the judge."""
+accuracy_node = Shape(MODELS, tables.REWARD_QUALITY, ("chosen_reward", "rejected_reward"))
+"""REWARD_QUALITY: a reward model's verdicts on the preference test pairs."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..llm.usage import ASK_AGAIN
-from ..store import Record, Store
+from ..store import Record
 from ._choice import Chosen, parts
 from ._node import Node, Partition
 from ._study import Study
@@ -20,7 +20,7 @@ class Reads(Protocol):
 class Records:
     """The store's records, each read once until it is forgotten."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Reads) -> None:
         self.store = store
         self._known: dict[tuple[str, str | None], Record | None] = {}
 
@@ -106,7 +106,7 @@ def _difference(record: Record, versions: dict[str, str]) -> str:
     )
 
 
-def stale_tasks(study: Study, store: Store, chosen: Chosen, anew: bool = False) -> list[Task]:
+def stale_tasks(study: Study, store: Reads, chosen: Chosen, anew: bool = False) -> list[Task]:
     """What would run, in order: stale artifacts (`anew`: all) and everything below them."""
     records = Records(store)
     tasks: list[Task] = []

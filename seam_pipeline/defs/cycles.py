@@ -4,6 +4,7 @@ Per cycle and method, all seeds in one asset: score the cycle's segment with the
 new policy writes, refresh the reward model. The last cycle refreshes none, since nothing would read it.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..experiment import Cycles, Experiment, cycle_seeds
@@ -88,13 +89,12 @@ def _of_cycle(settings: Cycles, cycle: Cycle) -> list[Node]:
             checks=(finite("rating"),),
             heavy=True,
         ),
-        answers_node(
+        replace(answers_node, settings=lambda e, p: (*_seeds(e), *judging(e, p)))(
             cycle.asset("quality"),
             f"One row per held-out test question and seed: the new policy's answer {what}, rated.",
             lambda step, inputs: _cycle.cycle_quality(step, inputs, cycle),
             axis="one",
             deps=("base_model", cycle.asset("policy"), "rl_data"),
-            settings=lambda e, p: (*_seeds(e), *judging(e, p)),
         ),
     ]  # fmt: skip
     return [*found, _reward(cycle)] if cycle.number < settings.cycles else found

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,14 +86,13 @@ def _answer_nodes(settings: Preference) -> list[Node]:
 def _reward_node(experiment: Experiment, settings: Preference) -> Node:
     cells = [(1, settings.reward)]
     cells += [(1, rm) for method in MATCHED for _, rm in experiment.runs.get(method, {})]
-    return rewards_node(
+    return replace(rewards_node, group=QUALITY)(
         REWARDS,
         "One row per answer of two policies (index 1 and 2): its reward.",
         _reward,
         axis="rm",
         deps=("base_model", "reward_model", ANSWERS),
         cells=tuple(dict.fromkeys(cells)),
-        group=QUALITY,
     )
 
 
