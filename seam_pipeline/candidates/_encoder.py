@@ -4,9 +4,14 @@ import hashlib
 import json
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from ..errors import SeamError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Pooling = Literal["auto", "mean", "cls", "pooler"]
 
@@ -103,10 +108,48 @@ def load_encoder(name: str = "minilm", device: str = "cpu", pooling: Pooling = "
     folder = folder_of(name)
     try:
         if _has_modules(folder) and pooling == "auto":
-            return SentenceTransformer(str(folder), device=device)
-        return SentenceTransformer(modules=_modules(folder, pooling_of(name, pooling)), device=device)
+            encoder = SentenceTransformer(str(folder), device=device)
+        else:
+            encoder = SentenceTransformer(modules=_modules(folder, pooling_of(name, pooling)), device=device)
     except (OSError, ValueError) as error:
         raise SeamError(f"Embedding model {name!r} could not be loaded: {_line(error)}") from error
+    encoder[0].register_forward_pre_hook(_fill)
+    return encoder
+
+
+def widths_of(encoder: Any, texts: list[str]) -> "NDArray[np.int64]":
+    """[n]: how wide `_fill` makes each text; 0 where the encoder reads no padded tokens."""
+    from ..models._tiles import whole
+
+    if not callable(encoder.tokenizer):
+        return np.zeros(len(texts), np.int64)
+    prompt = encoder.prompts.get(encoder.default_prompt_name or "", "")
+    read = encoder.tokenizer([prompt + text for text in texts], truncation=True, max_length=encoder.max_seq_length)
+    return np.array([whole(len(ids) + 1) for ids in read["input_ids"]], np.int64)
+
+
+def _fill(module: Any, args: tuple[Any, ...]) -> None:
+    """Pad a batch's tokens to whole tiles, by one at least: without a mask other code would attend.
+
+    Models that have no more positions keep the longest text's width.
+    """
+    from torch.nn.functional import pad
+
+    from ..models._tiles import whole
+
+    features = args[0]
+    if "attention_mask" not in features:
+        return
+    n = features["attention_mask"].shape[1]
+    positions = getattr(module.auto_model.config, "max_position_embeddings", None) or n + 1
+    more = max(0, min(whole(n + 1), positions - 2) - n)  # RoBERTa counts from 2
+    for name, value in (
+        ("input_ids", module.tokenizer.pad_token_id or 0),
+        ("attention_mask", 0),
+        ("token_type_ids", 0),
+    ):
+        if name in features:
+            features[name] = pad(features[name], (0, more), value=value)
 
 
 def _line(error: Exception) -> str:

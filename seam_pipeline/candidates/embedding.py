@@ -14,7 +14,7 @@ from ..errors import SeamError
 from ..progress import Progress, silent
 from ._band import Vectors, band_search
 from ._best import Labels, Neighbours
-from ._encoder import Pooling, fingerprint_of, load_encoder, minilm_path
+from ._encoder import Pooling, fingerprint_of, load_encoder, minilm_path, widths_of
 from ._vectors import EmbeddingCache, Keys, MappedVectors, text_keys
 
 __all__ = ["Embedded", "Labels", "Neighbours", "band_search", "embed", "embed_texts", "load_encoder", "minilm_path"]
@@ -130,12 +130,24 @@ def _finite(vectors: NDArray[np.float32], name: str) -> NDArray[np.float32]:
 def _encoding(
     name: str, pooling: Pooling, device: str, processes: int, batch_size: int
 ) -> Iterator[Callable[[list[str]], NDArray[np.float32]]]:
-    """A function from texts to unit-length vectors [n, D], with its helper processes if any."""
+    """A function from texts to unit-length vectors [n, D], with its helper processes if any.
+
+    Only texts of one width share a batch: on CPUs a text's vector is then the same bits whatever else is encoded.
+    """
     encoder = load_encoder(name, device, pooling)
     settings: dict[str, Any] = {"batch_size": batch_size, "normalize_embeddings": True, "show_progress_bar": False}
     helpers = _start(encoder, device, processes) if processes > 1 else None
+
+    def vectors_of(texts: list[str]) -> NDArray[np.float32]:
+        widths = widths_of(encoder, texts)
+        groups = [np.flatnonzero(widths == width) for width in np.unique(widths)]
+        parts = [encoder.encode([texts[i] for i in group], pool=helpers, **settings) for group in groups]
+        found: NDArray[np.float32] = np.empty((len(texts), parts[0].shape[1]), dtype=np.float32)
+        found[np.concatenate(groups)] = np.concatenate(parts)
+        return found
+
     try:
-        yield lambda texts: np.asarray(encoder.encode(texts, pool=helpers, convert_to_numpy=True, **settings))
+        yield vectors_of
     finally:
         if helpers is not None:
             encoder.stop_multi_process_pool(helpers)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from ..models._tiles import whole, whole_keys
 from ._tree import Segment
 
 MAX_KEYS = 1 << 16
@@ -69,7 +70,7 @@ def blocks_of(segments: Sequence[Segment], device: torch.device) -> list[Block]:
 
 
 def _block(group: Sequence[Segment], device: torch.device) -> Block:
-    rows, q, k = len(group), max(s.length for s in group), max(len(s.path) for s in group)
+    rows, q, k = len(group), whole(max(s.length for s in group)), whole_keys(max(len(s.path) for s in group))
     queries, keys = np.zeros((rows, q), np.int64), np.zeros((rows, k), np.int64)
     depths, real = np.zeros((rows, q), np.int64), np.zeros((rows, q), np.bool_)
     for row, segment in enumerate(group):

@@ -8,6 +8,7 @@ import torch
 
 from ..errors import SeamError
 from ..models._compat import plain
+from ..models._tiles import whole_keys
 from ._batches import Member, packed_batches, padded_batches
 from ._forward import Batch, Kernel, evaluating, hidden_states, packed, padded
 from ._limits import Limits, limits_of
@@ -97,7 +98,10 @@ class Engine:
         chosen, parts = _where(groups, [[not fit for fit in flags] for flags in fits])
         for batch in padded_batches(parts, self.tokens_per_batch, self.limits.alone_above):
             members = [(g, chosen[g][part]) for g, part in batch]
-            yield members, padded([groups[g][place] for g, place in members], self.device)
+            sequences = [groups[g][place] for g, place in members]
+            longest = max(map(len, sequences))
+            width = min(whole_keys(longest), self.limits.positions or whole_keys(longest))
+            yield members, padded(sequences, self.device, max(longest, width))
 
 
 def _where(groups: Sequence[Sequence[Ids]], flags: list[list[bool]]) -> tuple[list[list[int]], list[list[Ids]]]:

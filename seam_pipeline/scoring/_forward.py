@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from ..models._compat import plain, quiet, trunk_of
+from ..models._tiles import whole
 from ._attention import Plan, tree_attention
 from ._blocks import Blocks, blocks_of
 from ._flex import flex_of
@@ -39,24 +40,28 @@ class Batch:
 def packed(
     sequences: Sequence[Ids], device: torch.device, kernel: Kernel = "blocks", first: Sequence[int] | None = None
 ) -> Batch:
-    """One row [1, nodes] with restarted positions; attention follows the prefix tree.
+    """One row [1, nodes] with restarted positions, filled up to whole tiles; attention follows the prefix tree.
 
     Sequence i is read from its place first[i] on (None: all sequences, all of them).
     """
     tree = grow(sequences)
     nodes, segments = narrow(tree, [0] * len(sequences) if first is None else first)
     few = first is not None and len(nodes) <= WORTHWHILE * len(tree.tokens)
-    ids, depths = (torch.from_numpy(array)[None].to(device) for array in (tree.tokens, tree.depths))
-    wanted = torch.from_numpy(nodes).to(device) if few else None
+    ids, depths = (torch.from_numpy(_filled(array, 0))[None].to(device) for array in (tree.tokens, tree.depths))
+    wanted = torch.from_numpy(_filled(nodes, nodes[-1])).to(device) if few else None
     if kernel == "flex":
         return Batch(ids, None, depths, flex_of(tree.ends, device), tree.paths, wanted)
     every = blocks_of(tree.segments, device)
     return Batch(ids, None, depths, Blocks(every, blocks_of(segments, device) if few else every), tree.paths, wanted)
 
 
-def padded(sequences: Sequence[Ids], device: torch.device) -> Batch:
-    """One row per sequence, padded on the right (with token 0, which the mask hides)."""
-    width = max(map(len, sequences))
+def _filled(array: Ids, value: int) -> Ids:
+    return np.pad(array, (0, whole(len(array)) - len(array)), constant_values=value)
+
+
+def padded(sequences: Sequence[Ids], device: torch.device, width: int | None = None) -> Batch:
+    """One row per sequence, padded on the right (with token 0, which the mask hides) to the longest or to `width`."""
+    width = width or max(map(len, sequences))
     ids, mask = np.zeros((len(sequences), width), np.int64), np.zeros((len(sequences), width), np.int64)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)], mask[row, : len(sequence)] = sequence, 1

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..errors import SeamError
 from ..models._compat import plain, project
+from ..models._tiles import fill, whole
 from ._batches import Member
 from ._engine import Batch, Engine, evaluating, hidden_states
 from ._forward import padded
@@ -95,12 +96,12 @@ def _token_logprobs(model: Any, states: torch.Tensor, spots: Ids, targets: Ids) 
     """log P of each target at its spot, and the order they are in; shared spots are projected once, in parts."""
     unique, row = np.unique(spots, return_inverse=True)
     order = np.argsort(row, kind="stable")
-    states = states[torch.from_numpy(unique).to(states.device)]
+    states = fill(states[torch.from_numpy(unique).to(states.device)])
     rows = torch.from_numpy(row[order]).to(states.device)
     wanted = torch.from_numpy(targets[order]).to(states.device)
     inner: Any = plain(model)
     held = LOGITS.get(states.device.type, LOGITS["cpu"])
-    step = max(1, held // int(inner.get_output_embeddings().weight.shape[0]))
+    step = whole(max(1, held // int(inner.get_output_embeddings().weight.shape[0])))
     parts = []
     for start in range(0, len(unique), step):
         a, b = np.searchsorted(row[order], [start, start + step])

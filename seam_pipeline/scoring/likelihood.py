@@ -105,7 +105,7 @@ def _score(
     groups = [[response for response in responses if response.scored is not None] for responses in found]
     scored = [[response.scored for response in group if response.scored is not None] for group in groups]
     compute = partial(log_likelihoods, engine, finished=finished)
-    sums = reuse.values("loglik 1", scored, _tokens_of, compute) if reuse else compute(scored)
+    sums = reuse.values("loglik 2", scored, _tokens_of, compute) if reuse else compute(scored)
     for group, values in zip(groups, sums, strict=True):
         for response, value in zip(group, values.tolist(), strict=True):
             if math.isfinite(value):

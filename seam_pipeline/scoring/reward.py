@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..experiment import Scoring
 from ..models._compat import plain
+from ..models._tiles import fill
 from ..models._tokens import prompt_ids
 from ..models.stack import RewardModel
 from ..progress import Progress, silent
@@ -104,7 +105,7 @@ def _score(read: Reader, found: Sequence[Sequence[_Text]], reuse: Reuse | None) 
     """Fill in `reward`, or the reason why there is none; equal texts of an instruction are read once."""
     distinct = [{text.ids.tobytes(): text.ids for text in texts if text.ids is not None} for texts in found]
     groups = [list(ids.values()) for ids in distinct]
-    values = reuse.values("reward 1", groups, lambda ids: (ids, 0), read) if reuse else read(groups)
+    values = reuse.values("reward 2", groups, lambda ids: (ids, 0), read) if reuse else read(groups)
     for texts, ids, rewards in zip(found, distinct, values, strict=True):
         known = dict(zip(ids, rewards.tolist(), strict=True))
         for text in texts:
@@ -132,7 +133,7 @@ def _last_tokens(
     with evaluating(engine.model):
         for members, batch in engine.batches(groups, [[len(ids) - 1 for ids in group] for group in groups]):
             last = torch.from_numpy(np.array([spots[-1] for spots in batch.spots])).to(engine.device)
-            rewards = rm.read(hidden_states(engine.model, batch)[last]).cpu().numpy()
+            rewards = rm.read(fill(hidden_states(engine.model, batch)[last]))[: len(last)].cpu().numpy()
             for (g, place), value in zip(members, rewards, strict=True):
                 values[g][place] = value
             done += len(members)

@@ -1,5 +1,6 @@
 import hashlib
 import multiprocessing
+import random
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from seam_pipeline.candidates import _encoder
-from seam_pipeline.candidates._encoder import fingerprint_of, load_encoder, minilm_path, pooling_of
+from seam_pipeline.candidates._encoder import Pooling, fingerprint_of, load_encoder, minilm_path, pooling_of
 from seam_pipeline.candidates._vectors import EmbeddingCache, text_keys
 from seam_pipeline.candidates.embedding import embed, embed_texts
 from seam_pipeline.errors import SeamError
@@ -20,7 +21,19 @@ def test_embed_is_independent_of_company_and_order() -> None:
     together = embed(texts)
     assert together.shape == (3, 384)
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(embed(texts[::-1] * 2, batch_size=1)[:3][::-1], together, atol=1e-5)
+    np.testing.assert_array_equal(embed(texts[::-1] * 2, batch_size=1)[:3][::-1], together)
+
+
+@pytest.mark.parametrize("pooling", ["auto", "cls"])
+def test_an_embedding_is_the_same_to_the_bit_in_whatever_company(pooling: Pooling) -> None:
+    rng = random.Random(0)
+    words = ["how", "do", "i", "brew", "a", "good", "cup", "of", "tea", "with", "milk"]
+    texts = [" ".join(rng.choices(words, k=n)) for n in range(1, 261, 7)]
+    together = embed_texts(texts, pooling=pooling).vectors[:]
+    for some in (slice(0, 1), slice(3, 9), slice(20, None), slice(None, None, 5)):
+        np.testing.assert_array_equal(
+            embed_texts(texts[some], pooling=pooling, batch_size=3).vectors[:], together[some]
+        )
 
 
 def test_no_texts_have_no_vectors() -> None:
@@ -135,7 +148,7 @@ def test_several_processes_encode_the_same(tmp_path: Path) -> None:
     texts = [question(i) for i in range(40)]
     found = embed_texts(texts, processes=2, cache=tmp_path, batch_size=4)
     assert found.encoded == 40
-    np.testing.assert_allclose(found.vectors[:], embed(texts), atol=1e-5)
+    np.testing.assert_array_equal(found.vectors[:], embed(texts))
 
 
 # Pooling

@@ -20,6 +20,7 @@ from transformers import (
 
 from seam_pipeline.errors import SeamError
 from seam_pipeline.models._compat import trunk_of
+from seam_pipeline.models._tiles import TILE
 from seam_pipeline.scoring import _flex, _logprobs
 from seam_pipeline.scoring._engine import KERNELS, Engine
 from seam_pipeline.scoring._forward import evaluating, hidden_states, packed, padded
@@ -108,8 +109,8 @@ def test_only_the_states_that_are_read_are_right(caplog: pytest.LogCaptureFixtur
         states, narrowed = hidden_states(model, whole), hidden_states(model, last)
     [hook.remove() for hook in hooks]
     read = np.unique([path[-1] for path in last.spots])
-    assert torch.equal(last.wanted, torch.from_numpy(read))
-    assert [at[1] for at in seen] == [whole.ids.shape[1]] * 2 + [len(read)]
+    assert last.wanted.tolist() == [*read, *[read[-1]] * (TILE - len(read))]
+    assert [at[1] for at in seen] == [whole.ids.shape[1]] * 2 + [TILE]
     assert torch.allclose(narrowed[read], states[read], atol=1e-5)
     assert not torch.allclose(narrowed, states, atol=1e-2)
     assert [layer.mlp.forward for layer in trunk_of(model).layers] == forwards  # type: ignore[union-attr]
@@ -183,6 +184,22 @@ def test_batches_do_not_matter(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> 
         assert run(Engine(model, "cpu", "packed", budget, kernel), groups) == pytest.approx(expected, abs=1e-4)
     shuffled = [group[::-1] for group in groups[::-1]]
     assert run(Engine(model, "cpu", "packed", 300, kernel), shuffled)[::-1] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("layout", ["packed", "padded"])
+@pytest.mark.parametrize("name", CONFIGS)
+def test_on_a_cpu_what_shares_a_batch_changes_no_bit(name: str, layout: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where widths are no multiples of anything, and the projection is done in parts."""
+    odd = {"hidden_size": 36, "intermediate_size": 50} if name == "mha" else {}
+    config = deepcopy(CONFIGS[name])
+    config.update(odd)
+    model, groups = model_of(config), groups_of(prompts=(40, 90, 3, 17, 200))
+    expected = run(Engine(model, "cpu", layout, 8192), groups)
+    monkeypatch.setitem(_logprobs.LOGITS, "cpu", 7 * 300)
+    for budget in (50, 130, 600):
+        assert run(Engine(model, "cpu", layout, budget), groups) == expected
+    engine = Engine(model, "cpu", layout, 8192)
+    assert [run(engine, [[scored]])[0] for group in groups for scored in group] == expected
 
 
 def test_last_states_of_classifiers() -> None:
