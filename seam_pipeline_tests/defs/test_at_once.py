@@ -167,6 +167,23 @@ def test_no_process_is_left(store: Store, instance: dg.DagsterInstance, how: sig
         assert (store.path("policy", "pm01").parent / ".pm01.partial" / "checkpoint").exists()
 
 
+@pytest.mark.slow
+def test_a_whole_study_made_by_three_is_to_the_bit_the_one_made_by_one(tmp_path: Path) -> None:
+    made = []
+    for at_once in ("1", "3"):
+        surroundings = {**os.environ, "SEAM_HOME": str(tmp_path / at_once)}
+        seam = str(Path(sys.executable).with_name("seam"))
+        command = [seam, "run", "-e", "smoke", "--at-once", at_once]
+        subprocess.run(command, env=surroundings, check=True, cwd=tmp_path, capture_output=True)
+        artifacts = tmp_path / at_once / "data" / "artifacts" / "smoke"
+        files = [p for p in artifacts.rglob("*") if p.is_file() and p.name != "record.json"]
+        visible = {p: str(p.relative_to(artifacts)) for p in files if p.relative_to(artifacts).parts[0][0] != "."}
+        made.append({name: p.read_bytes() for p, name in visible.items() if not name.startswith("cache")})
+    assert len(made[0]) > 500
+    assert made[0].keys() == made[1].keys()
+    assert [name for name in made[0] if made[0][name] != made[1][name]] == []
+
+
 def test_workers_that_cannot_start_are_one_sentence(
     study: Study, store: Store, instance: dg.DagsterInstance, capfd: pytest.CaptureFixture[str]
 ) -> None:
