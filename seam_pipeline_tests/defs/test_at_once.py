@@ -24,6 +24,7 @@ from seam_pipeline.errors import SeamError
 from seam_pipeline.experiment import load_experiment
 from seam_pipeline.store import Store
 
+from ..same_bits import needs_same_bits
 from .side_by_side import NAME, study_of
 
 BUILDER = "seam_pipeline_tests.defs.side_by_side:study_of"
@@ -168,6 +169,7 @@ def test_no_process_is_left(store: Store, instance: dg.DagsterInstance, how: sig
 
 
 @pytest.mark.slow
+@needs_same_bits
 def test_a_whole_study_made_by_three_is_to_the_bit_the_one_made_by_one(tmp_path: Path) -> None:
     made = []
     for at_once in ("1", "3"):

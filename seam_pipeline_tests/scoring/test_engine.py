@@ -27,6 +27,8 @@ from seam_pipeline.scoring._forward import evaluating, hidden_states, packed, pa
 from seam_pipeline.scoring._logprobs import Scored, log_likelihoods
 from seam_pipeline.scoring._tree import Ids
 
+from ..same_bits import needs_same_bits
+
 CPU = torch.device("cpu")
 SIZE = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 IDS = {"vocab_size": 300, "pad_token_id": 0, "initializer_range": 0.2, "max_position_embeddings": 512}
@@ -186,6 +188,7 @@ def test_batches_do_not_matter(kernel: Any, monkeypatch: pytest.MonkeyPatch) -> 
     assert run(Engine(model, "cpu", "packed", 300, kernel), shuffled)[::-1] == pytest.approx(expected, abs=1e-4)
 
 
+@needs_same_bits
 @pytest.mark.parametrize("layout", ["packed", "padded"])
 @pytest.mark.parametrize("name", CONFIGS)
 def test_on_a_cpu_what_shares_a_batch_changes_no_bit(name: str, layout: Any, monkeypatch: pytest.MonkeyPatch) -> None:
