@@ -113,7 +113,8 @@ def load_encoder(name: str = "minilm", device: str = "cpu", pooling: Pooling = "
             encoder = SentenceTransformer(modules=_modules(folder, pooling_of(name, pooling)), device=device)
     except (OSError, ValueError) as error:
         raise SeamError(f"Embedding model {name!r} could not be loaded: {_line(error)}") from error
-    encoder[0].register_forward_pre_hook(_fill)
+    if hasattr(encoder[0], "auto_model"):
+        encoder[0].register_forward_pre_hook(_fill)
     return encoder
 
 

@@ -99,9 +99,14 @@ class Engine:
         for batch in padded_batches(parts, self.tokens_per_batch, self.limits.alone_above):
             members = [(g, chosen[g][part]) for g, part in batch]
             sequences = [groups[g][place] for g, place in members]
-            longest = max(map(len, sequences))
-            width = min(whole_keys(longest), self.limits.positions or whole_keys(longest))
-            yield members, padded(sequences, self.device, max(longest, width))
+            yield members, padded(sequences, self.device, self._width(max(map(len, sequences))))
+
+    def _width(self, longest: int) -> int:
+        """On CPUs filled up, so that company changes no bit; never to positions that the model lacks or rescales by."""
+        if self.device.type != "cpu":
+            return longest
+        edges = (self.limits.alone_above, self.limits.positions)
+        return min([whole_keys(longest), *(edge for edge in edges if edge and edge >= longest)])
 
 
 def _where(groups: Sequence[Sequence[Ids]], flags: list[list[bool]]) -> tuple[list[list[int]], list[list[Ids]]]:
